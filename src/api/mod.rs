@@ -1,5 +1,6 @@
 //! Contracts that others see: where things are, the exit record, exit codes, D-Bus names, journal fields.
 
+pub mod client;
 pub mod dbus;
 mod exit_codes;
 mod exit_record;
