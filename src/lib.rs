@@ -1,1 +1,3 @@
 //! unitbox
+
+pub mod sys;
