@@ -25,3 +25,6 @@ pub mod definition;
 pub mod lifecycle;
 pub mod plan;
 pub mod types;
+//! unitbox
+
+pub mod sys;
