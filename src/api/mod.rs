@@ -1,0 +1,12 @@
+//! Contracts that others see: where things are, the exit record, exit codes, D-Bus names, journal fields.
+
+pub mod client;
+pub mod dbus;
+mod exit_codes;
+mod exit_record;
+pub mod journal;
+mod layout;
+
+pub use exit_codes::ExitCode;
+pub use exit_record::{Ended, ExitRecord, RecordError, StopKind};
+pub use layout::Layout;
