@@ -22,5 +22,6 @@
 
 pub mod api;
 pub mod definition;
+pub mod host;
 pub mod plan;
 pub mod types;
