@@ -1,0 +1,3 @@
+//! What the tops share, as functions over the records, systemd and the cgroups: no object, no state of its own.
+
+pub mod observe;
