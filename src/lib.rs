@@ -21,8 +21,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
+pub mod container;
 pub mod definition;
+pub mod host;
 pub mod lifecycle;
+pub mod monitor;
 pub mod plan;
 pub mod sys;
 pub mod types;

@@ -1,0 +1,5 @@
+//! Effects on the host, each behind a trait that tests can fake.
+
+pub mod cgroup;
+pub mod runtime;
+pub mod world;
