@@ -125,7 +125,7 @@ machine_poweroff() {
     done
 }
 
-# Kill every process, and with them the mounts and namespaces.
+# Kill every process, and with them the mounts and namespaces; remove what systemd-nspawn then leaves.
 machine_kill() {
     local cgroup
     cgroup=$(cgroup_root)/unitbox-lab-$1
@@ -135,15 +135,14 @@ machine_kill() {
         sleep 0.01
     done
     machine_remove_cgroups "unitbox-lab-$1"
+    rm -rf "/run/systemd/nspawn/propagate/$1" "/run/systemd/nspawn/unix-export/$1"
+    [[ ! -s $LAB_STATE/$1/lock ]] || rm -f "/run/systemd/nspawn/locks/$(<"$LAB_STATE/$1/lock")"
 }
 
 # Whatever is left of a lab, in any state.
 machine_remove() {
-    local name=$1
-    machine_kill "$name"
-    rm -rf "/run/systemd/nspawn/propagate/$name" "/run/systemd/nspawn/unix-export/$name"
-    [[ ! -s $LAB_STATE/$name/lock ]] || rm -f "/run/systemd/nspawn/locks/$(<"$LAB_STATE/$name/lock")"
-    rm -rf --one-file-system "${LAB_STATE:?}/$name"
+    machine_kill "$1"
+    rm -rf --one-file-system "${LAB_STATE:?}/$1"
 }
 
 # systemd-nspawn makes the same path in a v1 hierarchy `systemd`, where there is one.
