@@ -25,6 +25,7 @@ pub mod container;
 pub mod definition;
 pub mod host;
 pub mod lifecycle;
+pub mod monitor;
 pub mod plan;
 pub mod store;
 pub mod sys;

@@ -1,3 +1,6 @@
-//! What the tops share, as functions over the records, systemd and the cgroups: no object, no state of its own.
+//! What the programs share, as functions on records, systemd and cgroups: no object, no state of its own.
 
+pub mod cleanup;
 pub mod observe;
+pub mod prepare;
+mod user;
