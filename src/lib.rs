@@ -24,6 +24,5 @@ pub mod api;
 pub mod definition;
 pub mod lifecycle;
 pub mod plan;
-
 pub mod sys;
 pub mod types;
