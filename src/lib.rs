@@ -22,6 +22,7 @@
 
 pub mod api;
 pub mod definition;
+pub mod image;
 pub mod lifecycle;
 pub mod plan;
 pub mod sys;
