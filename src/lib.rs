@@ -24,6 +24,7 @@ pub mod api;
 pub mod container;
 pub mod definition;
 pub mod host;
+pub mod image;
 pub mod lifecycle;
 pub mod monitor;
 pub mod plan;
