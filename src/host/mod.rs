@@ -3,3 +3,5 @@
 pub mod cgroup;
 pub mod runtime;
 pub mod world;
+pub mod dbus;
+pub mod systemd;
