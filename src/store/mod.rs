@@ -40,7 +40,7 @@ pub enum StoreError {
     #[error("more than one result for container name or ID \"{0}\": give more digits of the ID")]
     Ambiguous(String),
     /// The definition cannot be read; the container can still be removed.
-    #[error("container {id}: read definition: {source}")]
+    #[error("container {id}: read definition")]
     Broken {
         /// Whose.
         id: ContainerId,
@@ -48,7 +48,7 @@ pub enum StoreError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A file operation failed.
-    #[error("{action} {}: {source}", path.display())]
+    #[error("{action} {}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,

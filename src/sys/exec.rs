@@ -375,7 +375,7 @@ impl Prepared {
 
     fn steps(&mut self, parent_mask: Option<&SignalSet>) -> Result<Infallible, Failed> {
         if !self.keep_signals {
-            signals::set_all_default();
+            signals::set_all_default_for_exec();
         }
         self.set_group().map_err(Failed::at(Step::Group))?;
         self.set_death_signal(parent_mask.is_some())
@@ -410,12 +410,14 @@ impl Prepared {
     }
 
     fn set_group(&self) -> io::Result<()> {
-        // SAFETY: integers only.
-        match self.group {
-            Group::Same => Ok(()),
-            Group::Own => check(unsafe { libc::setpgid(0, 0) }).map(drop),
-            Group::Session => check(unsafe { libc::setsid() }).map(drop),
-        }
+        let changed = match self.group {
+            Group::Same => return Ok(()),
+            // SAFETY: integers only.
+            Group::Own => unsafe { libc::setpgid(0, 0) },
+            // SAFETY: no arguments.
+            Group::Session => unsafe { libc::setsid() },
+        };
+        check(changed).map(drop)
     }
 
     fn set_death_signal(&self, forked: bool) -> io::Result<()> {
@@ -496,3 +498,7 @@ fn copy_above(fd: RawFd, lowest: RawFd) -> io::Result<RawFd> {
     // SAFETY: integers only; the copy is the caller's.
     check(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, lowest) }).map(|fd| fd as RawFd)
 }
+
+#[cfg(test)]
+#[path = "exec_tests.rs"]
+mod tests;

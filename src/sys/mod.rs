@@ -8,7 +8,10 @@
 
 pub mod exec;
 pub mod id;
+pub mod mount;
+pub mod mountinfo;
 pub mod move_data;
+pub mod overlay;
 pub mod paths;
 pub mod poll;
 pub mod process;

@@ -37,11 +37,10 @@ fn sort(result: io::Result<i64>, max: usize) -> io::Result<Moved> {
 pub fn splice(from: impl AsFd, to: impl AsFd, max: usize) -> io::Result<Moved> {
     let (from, to) = (from.as_fd().as_raw_fd(), to.as_fd().as_raw_fd());
     let flags = libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE;
-    // SAFETY: integers, and NULL for "no offset".
+    let none = ptr::null_mut();
     let moved = retry(|| {
-        check(
-            unsafe { libc::splice(from, ptr::null_mut(), to, ptr::null_mut(), max, flags) } as i64,
-        )
+        // SAFETY: integers, and NULL for "no offset".
+        check(unsafe { libc::splice(from, none, to, none, max, flags) } as i64)
     });
     sort(moved, max)
 }

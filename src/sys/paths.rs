@@ -97,6 +97,11 @@ impl Root {
         Root { dir }
     }
 
+    /// The directory itself (`O_PATH`, unless it came from [`Root::from_fd`]).
+    pub fn into_fd(self) -> OwnedFd {
+        self.dir
+    }
+
     /// Opens a path as a process chrooted here would: `/`, `..` and symlinks stay inside, /proc
     /// magic links are refused (`RESOLVE_IN_ROOT`). `flags` as in open(2), `mode` for files it
     /// creates. Give `O_NONBLOCK` where a FIFO may lie in wait.

@@ -68,7 +68,7 @@ fn wait_id(kind: libc::idtype_t, id: libc::id_t, flags: i32) -> io::Result<Optio
         let info = info.assume_init();
         (info.si_pid(), info.si_status(), info.si_code)
     };
-    Ok((pid != 0).then(|| Ended {
+    Ok((pid != 0).then_some(Ended {
         pid,
         how: match code {
             libc::CLD_EXITED => How::Exited(status),
@@ -238,8 +238,9 @@ pub fn die_like(signal: i32) -> ! {
         if let Ok(set) = signals::SignalSet::of(&[signal]) {
             let _ = signals::unblock(&set);
         }
-        // SAFETY: the disposition is the default one, no handler runs.
-        unsafe { libc::raise(signal) };
+        // Not raise(3), which refuses the two signals that libc keeps for itself.
+        // SAFETY: integers only; the disposition is the default one, no handler runs.
+        unsafe { libc::kill(libc::getpid(), signal) };
     }
     exit_now(128 + signal)
 }

@@ -122,20 +122,33 @@ impl Drop for BlockedAll {
     }
 }
 
-/// Gives a signal its default disposition. Fails for `SIGKILL`, `SIGSTOP` and the two that libc
-/// keeps for itself, which have it already.
+/// The signals that libc keeps for its threads and lets nobody change (nptl(7)).
+const LIBCS: [i32; 2] = [32, 33];
+
+/// Gives a signal its default disposition, those of libc's included, which may have come ignored
+/// from whoever started this program. Fails for `SIGKILL` and `SIGSTOP`, which have it already.
 pub(super) fn set_default(signal: i32) -> io::Result<()> {
-    // SAFETY: an all-zero sigaction is valid: SIG_DFL, no flags, empty mask.
-    let action = unsafe { MaybeUninit::<libc::sigaction>::zeroed().assume_init() };
-    // SAFETY: the action is valid and no old one is asked for.
-    check(unsafe { libc::sigaction(signal, &action, ptr::null_mut()) }).map(drop)
+    // The kernel's struct has no name in libc; it is shorter than this, and all-zero means SIG_DFL,
+    // no flags, empty mask.
+    let (action, none, set_size) = ([0u64; 8], ptr::null_mut::<u64>(), 8);
+    let action = action.as_ptr();
+    // SAFETY: the kernel reads a struct that is shorter than the array, and writes nothing.
+    let ret = unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, action, none, set_size) };
+    check(ret).map(drop)
 }
 
-/// Default disposition for every signal: ignored ones are inherited over execve(2), and Rust
-/// ignores `SIGPIPE`.
+/// Default disposition for every signal but libc's own, as this program goes on using libc.
 pub(super) fn set_all_default() {
-    for signal in 1..=LAST {
-        // Refused for SIGKILL, SIGSTOP and libc's own, whose disposition is the default.
+    for signal in (1..=LAST).filter(|signal| !LIBCS.contains(signal)) {
+        // Refused for SIGKILL and SIGSTOP, whose disposition is the default.
+        let _ = set_default(signal);
+    }
+}
+
+/// The same before execve(2), over which ignored signals are inherited; Rust ignores `SIGPIPE`.
+pub(super) fn set_all_default_for_exec() {
+    set_all_default();
+    for signal in LIBCS {
         let _ = set_default(signal);
     }
 }

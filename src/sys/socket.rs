@@ -66,8 +66,8 @@ fn socket(kind: Kind, nonblocking: bool) -> io::Result<OwnedFd> {
 pub fn connect(path: impl AsRef<Path>, kind: Kind, nonblocking: bool) -> io::Result<OwnedFd> {
     let (addr, len) = address(path.as_ref())?;
     let socket = socket(kind, nonblocking)?;
-    // SAFETY: the address is valid and `len` bytes long.
     retry(|| {
+        // SAFETY: the address is valid and `len` bytes long.
         check(unsafe { libc::connect(socket.as_raw_fd(), ptr::from_ref(&addr).cast(), len) })
     })?;
     Ok(socket)

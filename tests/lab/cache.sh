@@ -1,8 +1,6 @@
 # shellcheck shell=bash
 # The cache of read-only directories, each named KIND-KEY and complete as soon as it has that name.
 
-CACHE_DAYS=14
-
 # cached KIND KEY BUILD [ARG...]: print the directory KIND-KEY; if there is none, `BUILD TMPDIR ARG...` fills it.
 # Two callers do not build twice: the second one waits.
 cached() {
@@ -35,14 +33,20 @@ cache_key() {
     { cat && declare -f "$@"; } | sha256sum | cut -c 1-16
 }
 
-# Drop what was not used for long and is not below a running lab, and what a killed build left.
+# Drop what was not used for two weeks, and what a killed build left.
 cache_gc() {
-    local dir used
+    local dir
     for dir in "$LAB_CACHE"/*.tmp.*; do
         pid_alive "${dir##*.}" || rm -rf "$dir"
     done
+    cache_drop '*-????????????????' $((14 * 24 * 60))
+}
+
+# cache_drop PATTERN MINUTES: what was not used for so long and is not below a running lab.
+cache_drop() {
+    local dir used
     used=$(cat "$LAB_STATE"/*/layers 2>/dev/null || true)
     while IFS= read -r dir; do
         [[ $used == *"$dir"* ]] || rm -rf "$dir"
-    done < <(find "$LAB_CACHE" -mindepth 1 -maxdepth 1 -type d -name '*-????????????????*' -mtime "+$CACHE_DAYS")
+    done < <(find "$LAB_CACHE" -mindepth 1 -maxdepth 1 -type d -name "$1" -mmin "+$2")
 }

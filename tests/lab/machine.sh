@@ -36,6 +36,7 @@ machine_start() {
     # Leaf cgroups can be limited only if each level above hands its controllers down.
     sed 's/\(^\| \)\([a-z]\)/\1+\2/g' "$cgroup/cgroup.controllers" >"$cgroup/cgroup.subtree_control" || true
     setsid unshare --mount --propagation slave "$LAB_SRC/nspawn" "$dir" "$cgroup/sup" </dev/null >"$dir/console" 2>&1 &
+    disown
     pid_token $! >"$dir/nspawn" || true
 }
 
@@ -83,17 +84,17 @@ machine_leader() {
     printf '%s\n' "${leader%%:*}"
 }
 
-# machine_exec NAME CMD...: becomes the command. It lives in a cgroup of the lab that no unit of it owns.
+# machine_exec NAME CMD...: becomes the command. It lives in a cgroup of the lab that no unit of it owns; nsenter, which
+# is its parent, stays outside of that, so as to be there to reap it when all of the cgroup is killed.
 machine_exec() {
-    local name=$1 leader cgroup
+    local name=$1 leader
     shift
     leader=$(machine_leader "$name")
-    cgroup=$(cgroup_root)/unitbox-lab-$name/sup/payload/lab.exec
-    mkdir -p "$cgroup"
-    printf '%s\n' "$BASHPID" >"$cgroup/cgroup.procs"
+    # shellcheck disable=SC2016 # for the shell inside
     exec nsenter --target "$leader" --mount --uts --ipc --net --pid --cgroup --root --wd -- env -i HOME=/root \
         USER=root LOGNAME=root SHELL=/bin/bash LANG=C.UTF-8 TERM="${TERM:-dumb}" \
-        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$@"
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+        /bin/sh -c 'mkdir -p "$0" && echo $$ >"$0/cgroup.procs" && exec "$@"' /sys/fs/cgroup/lab.exec "$@"
 }
 
 # starting, running, dead (it ended by itself), orphan (its owner ended)
@@ -124,20 +125,24 @@ machine_poweroff() {
     done
 }
 
+# Kill every process, and with them the mounts and namespaces; remove what systemd-nspawn then leaves.
+machine_kill() {
+    local cgroup
+    cgroup=$(cgroup_root)/unitbox-lab-$1
+    [[ -d $cgroup ]] || return 0
+    echo 1 >"$cgroup/cgroup.kill"
+    while grep -q 'populated 1' "$cgroup/cgroup.events" 2>/dev/null; do
+        sleep 0.01
+    done
+    machine_remove_cgroups "unitbox-lab-$1"
+    rm -rf "/run/systemd/nspawn/propagate/$1" "/run/systemd/nspawn/unix-export/$1"
+    [[ ! -s $LAB_STATE/$1/lock ]] || rm -f "/run/systemd/nspawn/locks/$(<"$LAB_STATE/$1/lock")"
+}
+
 # Whatever is left of a lab, in any state.
 machine_remove() {
-    local name=$1 cgroup
-    cgroup=$(cgroup_root)/unitbox-lab-$name
-    if [[ -d $cgroup ]]; then
-        echo 1 >"$cgroup/cgroup.kill"
-        while grep -q 'populated 1' "$cgroup/cgroup.events" 2>/dev/null; do
-            sleep 0.01
-        done
-    fi
-    machine_remove_cgroups "unitbox-lab-$name"
-    rm -rf "/run/systemd/nspawn/propagate/$name" "/run/systemd/nspawn/unix-export/$name"
-    [[ ! -s $LAB_STATE/$name/lock ]] || rm -f "/run/systemd/nspawn/locks/$(<"$LAB_STATE/$name/lock")"
-    rm -rf --one-file-system "${LAB_STATE:?}/$name"
+    machine_kill "$1"
+    rm -rf --one-file-system "${LAB_STATE:?}/$1"
 }
 
 # systemd-nspawn makes the same path in a v1 hierarchy `systemd`, where there is one.

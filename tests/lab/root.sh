@@ -68,7 +68,5 @@ root_settle() {
     rm -rf "$dir"/var/cache/apt/* "$dir"/var/log/*.log
     : >"$dir/etc/resolv.conf"
     : >"$dir/etc/machine-id"
-    systemd-sysusers --root="$dir" 2>/dev/null || true
-    chroot "$dir" journalctl --update-catalog >/dev/null 2>&1 || true
     touch "$dir/etc/.updated" "$dir/var/.updated"
 }

@@ -55,15 +55,33 @@ verb_exec() {
 }
 
 verb_stop() {
-    local kill=0
+    stop_by "$@"
+    machine_remove "${*: -1}"
+}
+
+verb_reboot() {
+    local name=${*: -1} owner
+    stop_by "$@"
+    [[ -d $LAB_STATE/$name ]] || die "no lab $name"
+    owner=$(<"$LAB_STATE/$name/owner")
+    pid_token $$ >"$LAB_STATE/$name/owner"
+    rm -f "$LAB_STATE/$name/leader"
+    machine_kill "$name"
+    machine_start "$name"
+    machine_await "$name"
+    printf '%s\n' "$owner" >"$LAB_STATE/$name/owner"
+}
+
+# stop_by [--kill] NAME: an orderly shutdown, unless told otherwise.
+stop_by() {
+    local orderly=1
     if [[ ${1-} == --kill ]]; then
-        kill=1
+        orderly=0
         shift
     fi
     (($# == 1)) || usage
     machine_check_name "$1"
-    ((kill == 1)) || machine_poweroff "$1"
-    machine_remove "$1"
+    ((orderly == 0)) || machine_poweroff "$1"
 }
 
 verb_run() {
@@ -112,8 +130,8 @@ gc_machines() {
         name=$(basename "$dir")
         (
             flock -n 9 || exit 0
-            case $(machine_state "$name") in
-                dead | orphan) say "collecting lab $name" && machine_remove "$name" ;;
+            case $(machine_state "$name"):$(cat "$dir/owner") in
+                orphan:* | dead:none) say "collecting lab $name" && machine_remove "$name" ;;
             esac
         ) 9<"$dir" || true
     done
