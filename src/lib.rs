@@ -28,5 +28,6 @@ pub mod image;
 pub mod lifecycle;
 pub mod monitor;
 pub mod plan;
+pub mod store;
 pub mod sys;
 pub mod types;

@@ -1,5 +1,6 @@
-//! What the programs share, as functions on a layout and an id.
+//! What the programs share, as functions over the records, systemd and the cgroups: no object, no state of its own.
 
 pub mod cleanup;
+pub mod observe;
 pub mod prepare;
 mod user;
