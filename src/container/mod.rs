@@ -1,4 +1,4 @@
-//! What the programs share, as functions on records, systemd and cgroups: no object, no state of its own.
+//! What the programs share, as functions over the records, systemd and the cgroups: no object, no state of its own.
 
 pub mod attach;
 pub mod cleanup;

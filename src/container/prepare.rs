@@ -9,7 +9,8 @@ use crate::container::{cleanup, user};
 use crate::definition::{Definition, DefinitionError, Source};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::{Runtime, RuntimeError};
-use crate::host::world::{Durability, World};
+use crate::host::world::{Durability, Overlay, World};
+use crate::image::{self, Image, Images};
 use crate::plan::bundle::{self, BundleFacts, ImageDefaults};
 use crate::types::{ContainerId, Signal};
 
@@ -30,9 +31,9 @@ pub enum PrepareError {
     /// No runtime.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
-    /// There is no image store in this build.
-    #[error("image {0}: images are not supported, use --rootfs")]
-    Image(String),
+    /// The image cannot be used.
+    #[error(transparent)]
+    Image(#[from] image::Error),
     /// The user cannot be looked up.
     #[error(transparent)]
     User(#[from] user::UserError),
@@ -161,8 +162,39 @@ fn root(
         }
         Source::Image { id, .. } => id,
     };
-    let _ = (layout, world);
-    Err(PrepareError::Image(id.clone()))
+    let images = Images::open(&layout.state())?;
+    let image = images.resolve(id)?;
+    let own = layout.rootfs(&definition.id);
+    let overlay = Overlay {
+        lower: image.lower_dirs(),
+        upper: own.join("upper"),
+        work: own.join("work"),
+        target: layout.bundle(&definition.id).join("rootfs"),
+        empty: images.empty_dir(),
+    };
+    effect("make directory", &own, world.make_dir(&own, 0o700))?;
+    // The upper directory is the container's `/` and must be readable by its users.
+    for dir in [&overlay.upper, &overlay.work, &overlay.target] {
+        effect("make directory", dir, world.make_dir(dir, 0o755))?;
+    }
+    effect(
+        "mount overlay at",
+        &overlay.target,
+        world.mount_overlay(&overlay),
+    )?;
+    Ok((overlay.target, defaults(&image)))
+}
+
+fn defaults(image: &Image) -> ImageDefaults {
+    let config = &image.config;
+    ImageDefaults {
+        entrypoint: config.entrypoint.clone(),
+        command: config.cmd.clone(),
+        env: config.env.clone(),
+        user: config.user.clone(),
+        workdir: config.working_dir.clone(),
+        stop_signal: config.stop_signal.parse().ok(),
+    }
 }
 
 fn write_bundle(

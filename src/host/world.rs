@@ -8,10 +8,12 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::mount::{MntFlags, MsFlags};
+use nix::mount::MntFlags;
 
 use super::runtime::Command;
+use crate::image::{self, overlay::Writable};
 use crate::sys::exec::Exec;
+use crate::sys::mount::Attr;
 use crate::sys::move_data::{Moved, pipe, read};
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::process::{Child, How};
@@ -131,26 +133,20 @@ impl World for Host {
     }
 
     fn mount_overlay(&mut self, overlay: &Overlay) -> io::Result<()> {
-        let lower: Vec<_> = overlay
-            .lower
-            .iter()
-            .map(|dir| dir.to_string_lossy().replace(':', "\\:"))
-            .collect();
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={}",
-            lower.join(":"),
-            overlay.upper.display(),
-            overlay.work.display()
-        );
-        let flags = MsFlags::empty();
-        nix::mount::mount(
-            Some("overlay"),
-            &overlay.target,
-            Some("overlay"),
-            flags,
-            Some(options.as_str()),
+        let target = fs::File::open(&overlay.target)?;
+        let writable = Writable {
+            upper: &overlay.upper,
+            work: &overlay.work,
+        };
+        image::overlay::mount(
+            &overlay.lower,
+            Some(writable),
+            &overlay.empty,
+            Attr::NONE,
+            &target,
         )
-        .map_err(io::Error::from)
+        .map(drop)
+        .map_err(io::Error::other)
     }
 
     fn unmount(&mut self, path: &Path) -> io::Result<()> {

@@ -37,13 +37,13 @@ pub(super) fn parse(what: &str, media_type: &str, bytes: &[u8]) -> Result<Docume
     if value.get("manifests").is_some() && value.get("layers").is_some() {
         return refused(what, "has both manifests and layers");
     }
-    if let Some(own) = value.get("mediaType").and_then(Value::as_str) {
-        if own != media_type {
-            return refused(
-                what,
-                format!("calls itself {own:?} but is listed as {media_type:?}"),
-            );
-        }
+    if let Some(own) = value.get("mediaType").and_then(Value::as_str)
+        && own != media_type
+    {
+        return refused(
+            what,
+            format!("calls itself {own:?} but is listed as {media_type:?}"),
+        );
     }
     if INDEX_TYPES.contains(&media_type) {
         return Ok(Document::Index(json(what, bytes)?));

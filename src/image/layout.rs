@@ -24,6 +24,8 @@ pub(super) struct Layout {
     root: Root,
     /// For messages.
     name: String,
+    /// Where it is, if it is ours: [`extract`] has verified the blobs, and they may be taken.
+    extracted: Option<PathBuf>,
 }
 
 /// An image found in a layout.
@@ -36,10 +38,23 @@ pub(super) struct Candidate {
 }
 
 impl Layout {
-    /// A directory given by the user, or one that [`extract`] made.
+    /// A directory given by the user.
     pub(super) fn open(path: &Path, name: String) -> Result<Layout> {
+        Self::open_as(path, name, None)
+    }
+
+    /// One that [`extract`] made.
+    pub(super) fn open_extracted(path: &Path, name: String) -> Result<Layout> {
+        Self::open_as(path, name, Some(path.to_owned()))
+    }
+
+    fn open_as(path: &Path, name: String, extracted: Option<PathBuf>) -> Result<Layout> {
         let root = Root::open(path).at("open OCI layout", path)?;
-        let layout = Layout { root, name };
+        let layout = Layout {
+            root,
+            name,
+            extracted,
+        };
         let marker = layout.small_file("oci-layout")?;
         let version = serde_json::from_slice::<serde_json::Value>(&marker)
             .ok()
@@ -76,6 +91,16 @@ impl Layout {
             ));
         }
         Ok(file)
+    }
+
+    /// A blob that needs no copy: a verified file that may be moved away.
+    pub(super) fn own_blob(&self, digest: &Digest) -> Option<PathBuf> {
+        let path = self
+            .extracted
+            .as_ref()?
+            .join("blobs/sha256")
+            .join(digest.hex());
+        path.exists().then_some(path)
     }
 
     /// A blob, not yet verified.

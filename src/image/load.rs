@@ -172,7 +172,7 @@ impl Load<'_> {
         let into = self.stage.blobs.join("archive");
         fs::create_dir(&into).at("make", &into)?;
         extract(stream, &into, &name, limits)?;
-        Layout::open(&into, name)
+        Layout::open_extracted(&into, name)
     }
 
     /// Stages one image: blobs first, then the layers from the lowest up.
@@ -232,10 +232,14 @@ impl Load<'_> {
             size: descriptor.size(),
         });
         let path = self.stage.blobs.join(digest.hex());
-        let mut from = Metered::new(layout.blob(&digest)?, descriptor.size());
-        let mut to = File::create(&path).at("create", &path)?;
-        let copied = io::copy(&mut from, &mut to).and_then(|_| from.finish());
-        let (found, length) = copied.at("copy blob", &path)?;
+        let (found, length) = match layout.own_blob(&digest) {
+            Some(own) => {
+                fs::rename(&own, &path).at("move blob to", &path)?;
+                let about = fs::metadata(&path).at("read", &path)?;
+                (digest.clone(), about.len())
+            }
+            None => copy_blob(layout.blob(&digest)?, descriptor.size(), &path)?,
+        };
         if found != digest || length != descriptor.size() {
             return Err(Error::Digest {
                 what: format!("blob of {} bytes", descriptor.size()),
@@ -266,7 +270,7 @@ impl Load<'_> {
         let path = self.blob_path(&document::digest(blob)?);
         let layer = Layer {
             blob: File::open(&path).at("open", &path)?,
-            compression: Compression::of_layer(&blob.media_type().to_string())?,
+            compression: Compression::of_layer(blob.media_type().as_ref())?,
             diff_id: &diff_id,
             limits: self.limits,
         };
@@ -323,6 +327,14 @@ impl Load<'_> {
         self.store
             .write_index(merge(self.store.read_index()?, lines)?)
     }
+}
+
+/// Gives digest and length of what was copied.
+fn copy_blob(from: File, limit: u64, path: &Path) -> Result<(Digest, u64)> {
+    let mut from = Metered::new(from, limit);
+    let mut to = File::create(path).at("create", path)?;
+    let copied = io::copy(&mut from, &mut to).and_then(|_| from.finish());
+    copied.at("copy blob to", path)
 }
 
 /// A name moves to the image loaded last; the image that had it stays, without a name if need be.

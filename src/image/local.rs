@@ -243,7 +243,7 @@ impl Images {
         let digest = document::digest(descriptor)?;
         let what = format!("manifest {digest}");
         let bytes = self.document(&digest)?;
-        match document::parse(&what, &descriptor.media_type().to_string(), &bytes)? {
+        match document::parse(&what, descriptor.media_type().as_ref(), &bytes)? {
             Document::Manifest(manifest) => Ok(*manifest),
             Document::Index(_) => refused(what, "is an index"),
         }
@@ -314,11 +314,11 @@ impl Images {
         images: Vec<Image>,
     ) -> Result<(Image, Option<String>)> {
         let reference = name.parse::<Reference>();
-        if let Ok(reference) = &reference {
-            if let Some((at, full)) = by_name(reference, &images) {
-                let image = images.into_iter().nth(at).expect("found there");
-                return Ok((image, full));
-            }
+        if let Ok(reference) = &reference
+            && let Some((at, full)) = by_name(reference, &images)
+        {
+            let image = images.into_iter().nth(at).expect("found there");
+            return Ok((image, full));
         }
         let mut found = by_id(name, images);
         match (found.len(), reference) {

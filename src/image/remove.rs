@@ -117,10 +117,10 @@ impl Images {
         for path in entries(&self.layers)? {
             let stem = file_name(&path).map(|name| name.strip_suffix(".size").unwrap_or(name));
             // Others than layers are not ours to judge.
-            if let Some(layer) = stem.and_then(Digest::from_file_name) {
-                if !layers.contains(&layer) {
-                    garbage.push(self.discard(path, &self.layers)?);
-                }
+            if let Some(layer) = stem.and_then(Digest::from_file_name)
+                && !layers.contains(&layer)
+            {
+                garbage.push(self.discard(path, &self.layers)?);
             }
         }
         Ok(garbage)

@@ -228,7 +228,7 @@ impl<R: Read> TarStream<R> {
                 if len == 0 {
                     continue;
                 }
-                let stop = start.checked_add(len).unwrap_or(u64::MAX);
+                let stop = start.saturating_add(len);
                 if start < end || stop > real || segments.len() >= MAX_SEGMENTS {
                     return bad("sparse map is out of order, too long or beyond the end");
                 }

@@ -284,10 +284,10 @@ impl Unpacker {
         if is_whiteout(&old)? {
             return refuse("hard link to a deleted file");
         }
-        if let Some(there) = existing(&dir, name)? {
-            if stat(&there)?.st_ino == stat(&old)?.st_ino {
-                return Ok(());
-            }
+        if let Some(there) = existing(&dir, name)?
+            && stat(&there)?.st_ino == stat(&old)?.st_ino
+        {
+            return Ok(());
         }
         self.clear(&dir, name)?;
         let from = format!("/proc/self/fd/{}", old.as_raw_fd());

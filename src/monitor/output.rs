@@ -120,19 +120,7 @@ impl Stream {
             } => splice(&self.source, stream, limit),
             Sink::Journal { stream: None, .. } => Err(io::ErrorKind::NotConnected.into()),
             Sink::Null(null) => splice(&self.source, null, limit),
-            Sink::File => {
-                let mut buffer = [0; CHUNK];
-                let limit = limit.min(CHUNK);
-                // The source blocks on read(2): ask first.
-                let moved = match bytes_waiting(&self.source)? {
-                    0 => tee_probe(&self.source)?,
-                    _ => read(&self.source, &mut buffer[..limit])?,
-                };
-                if let (Moved::Bytes(count), Some(file)) = (moved, file) {
-                    file.write(self.name, &buffer[..count]);
-                }
-                Ok(moved)
-            }
+            Sink::File => to_file(&self.source, limit, self.name, file),
         }
     }
 
@@ -194,6 +182,27 @@ impl Stream {
             (Wait::Sink | Wait::Nothing | Wait::Later | Wait::Ended, _) => None,
         }
     }
+}
+
+/// Reads what is there and writes it as lines. On its own, so that its buffer is on the stack of this driver only.
+#[inline(never)]
+fn to_file(
+    source: &OwnedFd,
+    limit: usize,
+    name: &str,
+    file: &mut Option<K8sFile>,
+) -> io::Result<Moved> {
+    let mut buffer = [0; 16 << 10];
+    let limit = limit.min(buffer.len());
+    // The source blocks on read(2): ask first.
+    let moved = match bytes_waiting(source)? {
+        0 => tee_probe(source)?,
+        _ => read(source, &mut buffer[..limit])?,
+    };
+    if let (Moved::Bytes(count), Some(file)) = (moved, file) {
+        file.write(name, &buffer[..count]);
+    }
+    Ok(moved)
 }
 
 /// Tells an empty pipe from one whose writers are gone, without blocking.
