@@ -1,1 +1,1 @@
-
+//! Imports of the modules: downwards only.

@@ -1,1 +1,2 @@
+//! The `unitbox-bus` program.
 fn main() {}

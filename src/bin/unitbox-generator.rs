@@ -1,1 +1,2 @@
+//! The `unitbox-generator` program.
 fn main() {}

@@ -1,1 +1,2 @@
+//! The `unitbox-monitor` program.
 fn main() {}

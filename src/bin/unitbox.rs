@@ -1,1 +1,2 @@
+//! The `unitbox` program.
 fn main() {}

@@ -1,0 +1,133 @@
+//! Where things are: every path of ours is made here, below a root directory given as argument.
+
+use std::path::{Path, PathBuf};
+
+use crate::types::{ContainerId, ContainerName, UnitName};
+
+/// The directories of one installation (`--root` puts them below another directory, for tests).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The layout below this root; `/` is the system's own.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The root directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// `/var/lib/unitbox`: what survives a reboot.
+    pub fn state(&self) -> PathBuf {
+        self.root.join("var/lib/unitbox")
+    }
+
+    /// `/run/unitbox`: what belongs to this boot.
+    pub fn run(&self) -> PathBuf {
+        self.root.join("run/unitbox")
+    }
+
+    /// Directory of all containers.
+    pub fn containers(&self) -> PathBuf {
+        self.state().join("containers")
+    }
+
+    /// Directory of one container.
+    pub fn container(&self, id: &ContainerId) -> PathBuf {
+        self.containers().join(id.as_str())
+    }
+
+    /// The definition: what the user asked for.
+    pub fn definition(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("definition.json")
+    }
+
+    /// The writable layer and its work directory (overlayfs).
+    pub fn rootfs(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("rootfs")
+    }
+
+    /// A copy of the last exit file; survives a reboot, best effort.
+    pub fn last_exit(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("last-exit")
+    }
+
+    /// The nonce and boot id of the last start, so that a power cut is told from an end.
+    pub fn last_start(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("last-start")
+    }
+
+    /// Directory of the links from name to container.
+    pub fn names(&self) -> PathBuf {
+        self.state().join("names")
+    }
+
+    /// The link of one name; to create it is the uniqueness check.
+    pub fn name(&self, name: &ContainerName) -> PathBuf {
+        self.names().join(name.as_str())
+    }
+
+    /// Run directory of one container.
+    pub fn run_container(&self, id: &ContainerId) -> PathBuf {
+        self.run().join(id.as_str())
+    }
+
+    /// The OCI bundle.
+    pub fn bundle(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("bundle")
+    }
+
+    /// The runtime's own state directory (`runc --root`), one per container, so that it goes with the run directory.
+    pub fn runtime_state(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("runtime")
+    }
+
+    /// The exit file of the current or last run of this boot.
+    pub fn exit_file(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("exit")
+    }
+
+    /// Pid, start time and nonce of the running payload.
+    pub fn payload_file(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("payload")
+    }
+
+    /// The stop timeout that the next ordered stop uses instead of the container's own.
+    pub fn stop_request(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("stop-timeout")
+    }
+
+    /// Where a client that wants to be attached from the first instruction on listens.
+    pub fn client_socket(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("client.sock")
+    }
+
+    /// Exit files of removed containers, by id, so that a late `wait` still gets the code.
+    pub fn exits(&self) -> PathBuf {
+        self.run().join("exits")
+    }
+
+    /// The exit file of one removed container.
+    pub fn removed_exit(&self, id: &ContainerId) -> PathBuf {
+        self.exits().join(id.as_str())
+    }
+
+    /// The lock that serialises operations on one container.
+    pub fn lock(&self, id: &ContainerId) -> PathBuf {
+        self.run().join("locks").join(id.as_str())
+    }
+
+    /// Where unit files of kept containers are, from `create` to `rm` (systemd.unit(5), "Unit File Load Path").
+    pub fn unit_files(&self) -> PathBuf {
+        self.root.join("run/systemd/system")
+    }
+
+    /// The unit file of one container.
+    pub fn unit_file(&self, unit: &UnitName) -> PathBuf {
+        self.unit_files().join(unit.as_str())
+    }
+}

@@ -1,0 +1,14 @@
+//! Contracts that others see: where things are, the exit record, exit codes, D-Bus names, journal fields.
+
+pub mod client;
+pub mod dbus;
+mod exit_codes;
+mod exit_record;
+pub mod journal;
+mod layout;
+mod run_files;
+
+pub use exit_codes::ExitCode;
+pub use exit_record::{Ended, ExitRecord, RecordError, StopKind};
+pub use layout::Layout;
+pub use run_files::{LastStart, Payload, RunFileError};

@@ -1,0 +1,246 @@
+//! What the user asked for: the definition of a container, and the one table of options that fills it.
+//!
+//! A definition is immutable JSON, written once. It holds intent only: nothing that was observed, nothing that the host
+//! decides. The command line, unit files and help texts are made from [`OPTIONS`], so that they cannot disagree.
+
+mod log;
+mod options;
+mod set;
+
+use serde::{Deserialize, Serialize};
+
+pub use log::{LogDriver, LogOptions};
+pub use options::{Arity, OPTIONS, OptionSpec};
+
+use crate::types::{ContainerId, ContainerName, Signal};
+
+/// Version of the JSON that this program writes; it reads this one and the one before.
+pub const VERSION: u32 = 1;
+
+/// What the user asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Definition {
+    /// Format version ([`VERSION`]).
+    pub version: u32,
+    /// The container's id.
+    pub id: ContainerId,
+    /// The container's name.
+    pub name: ContainerName,
+    /// When it was made, microseconds since the epoch.
+    pub created: u64,
+    /// Where its root filesystem comes from.
+    pub source: Source,
+    /// Command and arguments of the user; empty: the image's.
+    pub command: Vec<String>,
+    /// Everything set by options.
+    pub options: Options,
+}
+
+/// Where a root filesystem comes from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// An image of the local store.
+    Image {
+        /// The name as the store resolved it.
+        name: String,
+        /// The image's id: hex digest of its configuration.
+        id: String,
+    },
+    /// A directory of the host, used in place (`--rootfs`).
+    Rootfs {
+        /// Absolute path.
+        path: String,
+    },
+}
+
+/// How the container's network namespace comes to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// A namespace of its own with a loopback device only.
+    #[default]
+    None,
+    /// The host's.
+    Host,
+}
+
+/// Everything that options set; the default is what a user gets who sets none.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Name wished for; none: one is made up.
+    pub name: Option<ContainerName>,
+    /// Remove the container when its run ends.
+    pub remove: bool,
+    /// Keep the payload's standard input open for clients.
+    pub interactive: bool,
+    /// The user's environment, in order; a later value of a name wins.
+    pub env: Vec<(String, String)>,
+    /// Entry point instead of the image's; an empty list clears it.
+    pub entrypoint: Option<Vec<String>>,
+    /// `USER[:GROUP]`, by number or name.
+    pub user: Option<String>,
+    /// Working directory, absolute.
+    pub workdir: Option<String>,
+    /// Host name; none: the first 12 digits of the id.
+    pub hostname: Option<String>,
+    /// Labels, by key.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// OCI annotations, by key.
+    pub annotations: std::collections::BTreeMap<String, String>,
+    /// Mode of the network.
+    pub network: Network,
+    /// Runtime wished for: a name or an absolute path.
+    pub runtime: Option<String>,
+    /// Signal of an ordered stop; none: the image's, or SIGTERM.
+    pub stop_signal: Option<Signal>,
+    /// Seconds between that signal and SIGKILL; none: 10.
+    pub stop_timeout: Option<u32>,
+    /// Memory limit of the unit, bytes.
+    pub memory: Option<u64>,
+    /// Where the output goes.
+    pub log_driver: LogDriver,
+    /// Options of the log driver.
+    pub log: LogOptions,
+}
+
+/// What is wrong with an option's value: one line that names option, value and reason.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("invalid value {value:?} for {option}: {reason}")]
+pub struct OptionError {
+    /// The flag or key.
+    pub option: String,
+    /// The value, shortened.
+    pub value: String,
+    /// What it should have been.
+    pub reason: String,
+}
+
+/// What is wrong with a definition as a whole.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DefinitionError {
+    /// Made by another version of unitbox.
+    #[error("definition has version {0}, this program reads up to {VERSION}")]
+    Version(u32),
+    /// Neither command, entry point nor image default.
+    #[error("no command or entrypoint given, and the image has none")]
+    NoCommand,
+    /// Two options that exclude each other.
+    #[error("{0} and {1} cannot be used together")]
+    Conflict(&'static str, &'static str),
+}
+
+impl Options {
+    /// Seconds between the stop signal and SIGKILL.
+    pub fn stop_timeout_or_default(&self) -> u32 {
+        self.stop_timeout.unwrap_or(10)
+    }
+
+    /// Checks what single options cannot see.
+    ///
+    /// # Errors
+    /// Two options that exclude each other.
+    pub fn check(&self) -> Result<(), DefinitionError> {
+        let file_driver = self.log_driver == LogDriver::K8sFile;
+        if self.log.path.is_some() && !file_driver {
+            return Err(DefinitionError::Conflict(
+                "--log-opt path",
+                "this --log-driver",
+            ));
+        }
+        if self.log.max_size.is_some() && !file_driver {
+            return Err(DefinitionError::Conflict(
+                "--log-opt max-size",
+                "this --log-driver",
+            ));
+        }
+        if self.interactive && self.log_driver == LogDriver::Passthrough {
+            return Err(DefinitionError::Conflict(
+                "--interactive",
+                "--log-driver=passthrough",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Definition {
+    /// Reads the JSON of a definition.
+    ///
+    /// # Errors
+    /// Not JSON, not a definition, or of a newer version.
+    pub fn from_json(text: &[u8]) -> Result<Self, serde_json::Error> {
+        use serde::de::Error;
+        let definition: Self = serde_json::from_slice(text)?;
+        if definition.version == 0 || definition.version > VERSION {
+            return Err(serde_json::Error::custom(DefinitionError::Version(
+                definition.version,
+            )));
+        }
+        Ok(definition)
+    }
+
+    /// The JSON of the definition.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec_pretty(self).expect("a definition has only string keys")
+    }
+
+    /// The image's name, or the path of the root filesystem.
+    pub fn source_name(&self) -> &str {
+        match &self.source {
+            Source::Image { name, .. } => name,
+            Source::Rootfs { path } => path,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn definition() -> Definition {
+        Definition {
+            version: VERSION,
+            id: ContainerId::from_random([1; 32]),
+            name: "web".parse().unwrap(),
+            created: 5,
+            source: Source::Rootfs {
+                path: "/r".to_owned(),
+            },
+            command: vec!["sh".to_owned()],
+            options: Options::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut definition = definition();
+        definition
+            .options
+            .env
+            .push(("A".to_owned(), "b\nc".to_owned()));
+        definition.options.stop_signal = Some(Signal::HUP);
+        let read = Definition::from_json(&definition.to_json()).unwrap();
+        assert_eq!(read, definition);
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_by_number() {
+        let mut definition = definition();
+        definition.version = VERSION + 1;
+        let error = Definition::from_json(&definition.to_json()).unwrap_err();
+        assert!(error.to_string().contains("version 2"), "{error}");
+    }
+
+    #[test]
+    fn options_that_exclude_each_other_are_named() {
+        let mut options = Options::default();
+        options.log.max_size = Some(1);
+        let text = options.check().unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "--log-opt max-size and this --log-driver cannot be used together"
+        );
+    }
+}

@@ -1,0 +1,37 @@
+//! What the state machine asks the monitor to do.
+
+use std::time::Duration;
+
+use super::Finish;
+use crate::types::Signal;
+
+/// One thing to do; none of them can fail in a way that the state machine would have to know at once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Fork the prepare worker, which becomes `runc create`.
+    Prepare,
+    /// Run `runc start`.
+    Start,
+    /// Tell systemd READY=1 and that the container runs.
+    Ready,
+    /// Tell systemd that a stop is going on, and how long the payload has.
+    Stopping(Option<Duration>),
+    /// Tell systemd that the current state may last this much longer.
+    Extend(Duration),
+    /// Send the payload's first process a signal.
+    Signal(Signal),
+    /// Thaw the payload's cgroup: a frozen payload ignores signals.
+    Thaw,
+    /// Kill every process of the payload's cgroup (cgroup.kill).
+    KillPayload,
+    /// Kill the worker or runtime that runs.
+    AbortWorker,
+    /// Write the exit file.
+    WriteRecord,
+    /// Fork the cleanup worker.
+    Cleanup,
+    /// Move what output is left; report [`super::Event::Drained`] when it is out.
+    Drain,
+    /// End the monitor.
+    Finish(Finish),
+}

@@ -1,0 +1,440 @@
+//! One run of a container as a pure state machine.
+//!
+//! `step(state, event, now)` says what the monitor does; it owns all meaning and no file descriptor. The table of every
+//! state and every event is in `tests.rs`. Times are CLOCK_BOOTTIME, so that a changed clock or a suspend moves nothing.
+
+mod effect;
+mod finish;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::api::{Ended, ExitCode, StopKind};
+use crate::types::{ExitStatus, Signal};
+
+pub use effect::Effect;
+pub use finish::Finish;
+
+/// Longest time that the last output may take to reach the journal once the payload is gone.
+pub const DRAIN_TIME: Duration = Duration::from_secs(5);
+/// Longest time for one try of the cleanup worker.
+pub const CLEANUP_TIME: Duration = Duration::from_secs(30);
+/// How often a worker of ours that was killed is started again.
+pub const WORKER_TRIES: u8 = 3;
+/// How often a payload that does not die of SIGKILL is killed again.
+const KILL_AGAIN: Duration = Duration::from_secs(2);
+/// While a stop waits for ever, systemd is told so this often (EXTEND_TIMEOUT_USEC, sd_notify(3)).
+const EXTEND_EVERY: Duration = Duration::from_secs(30);
+/// What an extension adds to the time needed, for the end of the run after it.
+const EXTEND_MARGIN: Duration = Duration::from_secs(20);
+
+/// Where a run is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum State {
+    /// The prepare worker builds the bundle and becomes `runc create`.
+    Preparing {
+        /// Tries so far, from 1.
+        attempt: u8,
+    },
+    /// `runc start` runs; the payload may already have ended.
+    Starting {
+        /// How it ended, if it has.
+        early: Option<ExitStatus>,
+    },
+    /// A start is being given up because a stop came.
+    Aborting,
+    /// The payload runs.
+    Running,
+    /// The stop signal was sent.
+    Stopping {
+        /// When SIGKILL follows; never, if none.
+        kill_at: Option<Duration>,
+        /// When systemd is told again that this takes time.
+        extend_at: Option<Duration>,
+    },
+    /// SIGKILL was sent.
+    Killing {
+        /// When it is sent again.
+        again_at: Duration,
+    },
+    /// The payload is gone and the exit file is being written.
+    Exiting,
+    /// The cleanup worker runs and the last output drains.
+    Cleaning {
+        /// Tries of the worker so far, from 1; 0 when it is done.
+        attempt: u8,
+        /// When this try of the worker is given up.
+        give_up_at: Duration,
+        /// When the last output is given up; none once it is out.
+        drain_until: Option<Duration>,
+    },
+    /// Nothing is left to do.
+    Ended,
+}
+
+/// What the monitor tells the state machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// The container was created.
+    Prepared,
+    /// The container could not be created: exit code and reason.
+    PrepareFailed(u8, String),
+    /// Our worker was killed before it was done.
+    PrepareKilled,
+    /// The runtime has started the payload.
+    Started,
+    /// The runtime could not start the payload: exit code and reason.
+    StartFailed(u8, String),
+    /// systemd asks for a stop; the timeout replaces the container's own.
+    StopRequested(Option<StopTimeout>),
+    /// The payload's first process was reaped.
+    PayloadEnded(ExitStatus),
+    /// The exit file is there (or cannot be written).
+    Recorded,
+    /// The cleanup worker is done, whatever it could not clean.
+    CleanedUp,
+    /// The cleanup worker was killed.
+    CleanupKilled,
+    /// All output has been moved.
+    Drained,
+    /// A deadline of the state may have passed.
+    Tick,
+}
+
+/// How long an ordered stop waits before SIGKILL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopTimeout {
+    /// So long; zero kills at once.
+    After(Duration),
+    /// For ever.
+    Never,
+}
+
+/// What does not change during a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// Signal of an ordered stop.
+    pub stop_signal: Signal,
+    /// How long that stop waits before SIGKILL.
+    pub stop_timeout: StopTimeout,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            stop_signal: Signal::TERM,
+            stop_timeout: StopTimeout::After(Duration::from_secs(10)),
+        }
+    }
+}
+
+/// A run: its state and what must be remembered across states.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Run {
+    /// Where it is.
+    pub state: State,
+    /// Stop signal and timeout; known once the prepare worker has told them.
+    pub policy: Policy,
+    /// Whether a stop was ordered, and whether it needed SIGKILL.
+    pub stop: StopKind,
+    /// How the payload ended, once it has.
+    pub ended: Option<Ended>,
+}
+
+impl Run {
+    /// A new run and its first effects.
+    pub fn begin() -> (Self, Vec<Effect>) {
+        let run = Self {
+            state: State::Preparing { attempt: 1 },
+            policy: Policy::default(),
+            stop: StopKind::None,
+            ended: None,
+        };
+        (run, vec![Effect::Prepare])
+    }
+
+    /// When the next [`Event::Tick`] is due.
+    pub fn deadline(&self) -> Option<Duration> {
+        match &self.state {
+            State::Stopping { kill_at, extend_at } => {
+                kill_at.iter().chain(extend_at).min().copied()
+            }
+            State::Killing { again_at } => Some(*again_at),
+            State::Cleaning {
+                attempt,
+                give_up_at,
+                drain_until,
+            } => {
+                let worker = (*attempt > 0).then_some(give_up_at);
+                worker.into_iter().chain(drain_until).min().copied()
+            }
+            State::Preparing { .. }
+            | State::Starting { .. }
+            | State::Aborting
+            | State::Running
+            | State::Exiting
+            | State::Ended => None,
+        }
+    }
+
+    /// Takes an event at a time and says what is to be done.
+    pub fn step(&mut self, event: Event, now: Duration) -> Vec<Effect> {
+        match self.state.clone() {
+            State::Preparing { attempt } => self.preparing(attempt, event),
+            State::Starting { early } => self.starting(early, event),
+            State::Aborting => self.aborting(event),
+            State::Running => self.running(event, now),
+            State::Stopping { kill_at, extend_at } => self.stopping(kill_at, extend_at, event, now),
+            State::Killing { again_at } => self.killing(again_at, event, now),
+            State::Exiting => self.exiting(event, now),
+            State::Cleaning { .. } => self.cleaning(event, now),
+            State::Ended => Vec::new(),
+        }
+    }
+
+    fn preparing(&mut self, attempt: u8, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Prepared => {
+                self.state = State::Starting { early: None };
+                vec![Effect::Start]
+            }
+            Event::PrepareFailed(code, reason) => self.never_ran(code, reason),
+            Event::PrepareKilled if attempt < WORKER_TRIES => {
+                self.state = State::Preparing {
+                    attempt: attempt + 1,
+                };
+                vec![Effect::Prepare]
+            }
+            Event::PrepareKilled => {
+                let reason = format!("the prepare worker was killed {WORKER_TRIES} times");
+                self.never_ran(ExitCode::Error.number(), reason)
+            }
+            Event::StopRequested(_) => self.abort(),
+            // The created container died before the runtime said so: its own report follows.
+            Event::PayloadEnded(_) | Event::Started | Event::StartFailed(..) | Event::Tick => {
+                vec![]
+            }
+            Event::Recorded | Event::CleanedUp | Event::CleanupKilled | Event::Drained => vec![],
+        }
+    }
+
+    fn starting(&mut self, early: Option<ExitStatus>, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Started => {
+                let mut effects = vec![Effect::Ready];
+                match early {
+                    Some(status) => effects.extend(self.payload_ended(status)),
+                    None => self.state = State::Running,
+                }
+                effects
+            }
+            Event::StartFailed(code, reason) => {
+                let mut effects = vec![Effect::KillPayload];
+                effects.extend(self.never_ran(code, reason));
+                effects
+            }
+            Event::PayloadEnded(status) => {
+                self.state = State::Starting {
+                    early: Some(status),
+                };
+                vec![]
+            }
+            Event::StopRequested(_) => self.abort(),
+            Event::Prepared | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
+            Event::Recorded | Event::CleanedUp | Event::CleanupKilled => vec![],
+            Event::Drained | Event::Tick => vec![],
+        }
+    }
+
+    /// Gives a start up. The worker's end is awaited so that nothing of it runs beside the cleanup.
+    fn abort(&mut self) -> Vec<Effect> {
+        self.stop = StopKind::Ordered;
+        self.state = State::Aborting;
+        vec![Effect::AbortWorker, Effect::KillPayload]
+    }
+
+    fn aborting(&mut self, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Prepared
+            | Event::PrepareFailed(..)
+            | Event::PrepareKilled
+            | Event::Started
+            | Event::StartFailed(..) => {
+                let mut effects = vec![Effect::KillPayload];
+                let reason = "stopped before it had started".to_owned();
+                effects.extend(self.never_ran(ExitCode::Error.number(), reason));
+                effects
+            }
+            Event::StopRequested(_) | Event::PayloadEnded(_) | Event::Recorded => vec![],
+            Event::CleanedUp | Event::CleanupKilled | Event::Drained | Event::Tick => vec![],
+        }
+    }
+
+    fn running(&mut self, event: Event, now: Duration) -> Vec<Effect> {
+        match event {
+            Event::StopRequested(timeout) => self.begin_stop(timeout, now),
+            Event::PayloadEnded(status) => self.payload_ended(status),
+            Event::Prepared | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
+            Event::Started | Event::StartFailed(..) | Event::Recorded => vec![],
+            Event::CleanedUp | Event::CleanupKilled | Event::Drained | Event::Tick => vec![],
+        }
+    }
+
+    fn begin_stop(&mut self, timeout: Option<StopTimeout>, now: Duration) -> Vec<Effect> {
+        self.stop = StopKind::Ordered;
+        let signal = Effect::Signal(self.policy.stop_signal);
+        match timeout.unwrap_or(self.policy.stop_timeout) {
+            StopTimeout::After(Duration::ZERO) => self.kill(now),
+            StopTimeout::After(time) => {
+                let kill_at = now.saturating_add(time);
+                self.state = State::Stopping {
+                    kill_at: Some(kill_at),
+                    extend_at: None,
+                };
+                let extend = Effect::Extend(time.saturating_add(EXTEND_MARGIN));
+                vec![extend, Effect::Stopping(Some(time)), signal, Effect::Thaw]
+            }
+            StopTimeout::Never => {
+                let extend_at = Some(now + EXTEND_EVERY);
+                self.state = State::Stopping {
+                    kill_at: None,
+                    extend_at,
+                };
+                let extend = Effect::Extend(EXTEND_EVERY + EXTEND_MARGIN);
+                vec![extend, Effect::Stopping(None), signal, Effect::Thaw]
+            }
+        }
+    }
+
+    fn stopping(
+        &mut self,
+        kill_at: Option<Duration>,
+        extend_at: Option<Duration>,
+        event: Event,
+        now: Duration,
+    ) -> Vec<Effect> {
+        match event {
+            Event::Tick if kill_at.is_some_and(|at| now >= at) => self.kill(now),
+            Event::Tick if extend_at.is_some_and(|at| now >= at) => {
+                self.state = State::Stopping {
+                    kill_at,
+                    extend_at: Some(now + EXTEND_EVERY),
+                };
+                vec![Effect::Extend(EXTEND_EVERY + EXTEND_MARGIN)]
+            }
+            // A second order can shorten the wait (`stop -t 0` after `stop -t -1`), not send the signal again.
+            Event::StopRequested(Some(StopTimeout::After(time))) => {
+                if time.is_zero() {
+                    return self.kill(now);
+                }
+                let kill_at = Some(now.saturating_add(time));
+                self.state = State::Stopping {
+                    kill_at,
+                    extend_at: None,
+                };
+                vec![Effect::Extend(time.saturating_add(EXTEND_MARGIN))]
+            }
+            Event::PayloadEnded(status) => self.payload_ended(status),
+            Event::StopRequested(_) | Event::Tick => vec![],
+            Event::Prepared | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
+            Event::Started | Event::StartFailed(..) | Event::Recorded => vec![],
+            Event::CleanedUp | Event::CleanupKilled | Event::Drained => vec![],
+        }
+    }
+
+    fn kill(&mut self, now: Duration) -> Vec<Effect> {
+        self.stop = StopKind::TimedOut;
+        self.state = State::Killing {
+            again_at: now + KILL_AGAIN,
+        };
+        vec![
+            Effect::Extend(KILL_AGAIN + EXTEND_MARGIN),
+            Effect::KillPayload,
+        ]
+    }
+
+    fn killing(&mut self, again_at: Duration, event: Event, now: Duration) -> Vec<Effect> {
+        match event {
+            Event::Tick if now >= again_at => {
+                self.state = State::Killing {
+                    again_at: now + KILL_AGAIN,
+                };
+                vec![Effect::KillPayload]
+            }
+            Event::PayloadEnded(status) => self.payload_ended(status),
+            Event::StopRequested(_) | Event::Tick => vec![],
+            Event::Prepared | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
+            Event::Started | Event::StartFailed(..) | Event::Recorded => vec![],
+            Event::CleanedUp | Event::CleanupKilled | Event::Drained => vec![],
+        }
+    }
+
+    fn payload_ended(&mut self, status: ExitStatus) -> Vec<Effect> {
+        self.ended = Some(Ended::Payload(status));
+        self.state = State::Exiting;
+        vec![Effect::WriteRecord]
+    }
+
+    fn never_ran(&mut self, code: u8, reason: String) -> Vec<Effect> {
+        self.ended = Some(Ended::Unstarted { code, reason });
+        self.state = State::Exiting;
+        vec![Effect::WriteRecord]
+    }
+
+    fn exiting(&mut self, event: Event, now: Duration) -> Vec<Effect> {
+        match event {
+            Event::Recorded => {
+                self.state = State::Cleaning {
+                    attempt: 1,
+                    give_up_at: now + CLEANUP_TIME,
+                    drain_until: Some(now + DRAIN_TIME),
+                };
+                vec![Effect::Cleanup, Effect::Drain]
+            }
+            // A stop that comes when the payload has ended by itself changes nothing about how it ended.
+            Event::StopRequested(_) => vec![],
+            Event::Prepared | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
+            Event::Started | Event::StartFailed(..) | Event::PayloadEnded(_) => vec![],
+            Event::CleanedUp | Event::CleanupKilled | Event::Drained | Event::Tick => vec![],
+        }
+    }
+
+    fn cleaning(&mut self, event: Event, now: Duration) -> Vec<Effect> {
+        let State::Cleaning {
+            attempt,
+            give_up_at,
+            drain_until,
+        } = &mut self.state
+        else {
+            return vec![];
+        };
+        match event {
+            Event::CleanedUp => *attempt = 0,
+            Event::CleanupKilled if *attempt >= WORKER_TRIES => *attempt = 0,
+            Event::CleanupKilled if *attempt > 0 => {
+                *attempt += 1;
+                *give_up_at = now + CLEANUP_TIME;
+                return vec![Effect::Cleanup];
+            }
+            Event::Drained => *drain_until = None,
+            Event::Tick => {
+                if drain_until.is_some_and(|at| now >= at) {
+                    *drain_until = None;
+                }
+                if *attempt > 0 && now >= *give_up_at {
+                    *give_up_at = now + CLEANUP_TIME;
+                    return vec![Effect::AbortWorker];
+                }
+            }
+            Event::StopRequested(_) | Event::PayloadEnded(_) | Event::Recorded => return vec![],
+            Event::Prepared | Event::PrepareFailed(..) | Event::PrepareKilled => return vec![],
+            Event::Started | Event::StartFailed(..) | Event::CleanupKilled => return vec![],
+        }
+        if *attempt > 0 || drain_until.is_some() {
+            return vec![];
+        }
+        self.state = State::Ended;
+        vec![Effect::Finish(self.finish())]
+    }
+}

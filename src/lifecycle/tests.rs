@@ -1,0 +1,220 @@
+use super::*;
+
+const NOW: Duration = Duration::from_secs(100);
+
+fn events() -> Vec<(&'static str, Event)> {
+    let after = |secs| Some(StopTimeout::After(Duration::from_secs(secs)));
+    vec![
+        ("prepared", Event::Prepared),
+        (
+            "prepare-failed",
+            Event::PrepareFailed(127, "no sh".to_owned()),
+        ),
+        ("prepare-killed", Event::PrepareKilled),
+        ("started", Event::Started),
+        ("start-failed", Event::StartFailed(126, "bad".to_owned())),
+        ("stop", Event::StopRequested(None)),
+        ("stop-0", Event::StopRequested(after(0))),
+        ("stop-5", Event::StopRequested(after(5))),
+        ("stop-never", Event::StopRequested(Some(StopTimeout::Never))),
+        ("ended-7", Event::PayloadEnded(ExitStatus::Exited(7))),
+        ("recorded", Event::Recorded),
+        ("cleaned", Event::CleanedUp),
+        ("cleanup-killed", Event::CleanupKilled),
+        ("drained", Event::Drained),
+        ("tick", Event::Tick),
+    ]
+}
+
+fn states() -> Vec<(&'static str, State)> {
+    let drain = Some(NOW + DRAIN_TIME);
+    let cleaning = |attempt, drain_until| State::Cleaning {
+        attempt,
+        give_up_at: NOW + CLEANUP_TIME,
+        drain_until,
+    };
+    vec![
+        ("preparing", State::Preparing { attempt: 1 }),
+        (
+            "preparing-last",
+            State::Preparing {
+                attempt: WORKER_TRIES,
+            },
+        ),
+        ("starting", State::Starting { early: None }),
+        (
+            "starting-gone",
+            State::Starting {
+                early: Some(ExitStatus::Exited(0)),
+            },
+        ),
+        ("aborting", State::Aborting),
+        ("running", State::Running),
+        (
+            "stopping",
+            State::Stopping {
+                kill_at: Some(NOW + Duration::from_secs(1)),
+                extend_at: None,
+            },
+        ),
+        (
+            "stopping-due",
+            State::Stopping {
+                kill_at: Some(NOW),
+                extend_at: None,
+            },
+        ),
+        (
+            "stopping-never",
+            State::Stopping {
+                kill_at: None,
+                extend_at: Some(NOW),
+            },
+        ),
+        (
+            "killing",
+            State::Killing {
+                again_at: NOW + KILL_AGAIN,
+            },
+        ),
+        ("killing-due", State::Killing { again_at: NOW }),
+        ("exiting", State::Exiting),
+        ("cleaning", cleaning(1, drain)),
+        ("cleaning-last", cleaning(WORKER_TRIES, drain)),
+        ("cleaning-drained", cleaning(1, None)),
+        ("cleaned", cleaning(0, drain)),
+        ("cleaned-late", cleaning(0, Some(NOW))),
+        ("ended", State::Ended),
+    ]
+}
+
+fn show(run: &Run, effects: &[Effect]) -> String {
+    let state = match &run.state {
+        State::Preparing { attempt } => format!("preparing#{attempt}"),
+        State::Starting { early: None } => "starting".to_owned(),
+        State::Starting { early: Some(_) } => "starting-gone".to_owned(),
+        State::Aborting => "aborting".to_owned(),
+        State::Running => "running".to_owned(),
+        State::Stopping {
+            kill_at: Some(at), ..
+        } => format!("stopping+{}s", (*at - NOW).as_secs()),
+        State::Stopping { kill_at: None, .. } => "stopping-never".to_owned(),
+        State::Killing { .. } => "killing".to_owned(),
+        State::Exiting => "exiting".to_owned(),
+        State::Cleaning {
+            attempt,
+            drain_until,
+            ..
+        } => {
+            format!(
+                "cleaning#{attempt}{}",
+                if drain_until.is_some() {
+                    ""
+                } else {
+                    " drained"
+                }
+            )
+        }
+        State::Ended => "ended".to_owned(),
+    };
+    let effects: Vec<String> = effects.iter().map(|effect| format!("{effect:?}")).collect();
+    format!("{state} [{}]", effects.join(" "))
+}
+
+/// Every state and every event, against the table beside this file.
+#[test]
+fn the_table_is_total_and_as_written() {
+    let mut table = String::new();
+    for (state_name, state) in states() {
+        for (event_name, event) in events() {
+            let mut run = Run {
+                state: state.clone(),
+                ..Run::begin().0
+            };
+            if matches!(state, State::Cleaning { .. }) {
+                run.ended = Some(Ended::Payload(ExitStatus::Exited(7)));
+            }
+            let before = run.clone();
+            let effects = run.step(event, NOW);
+            let what = match run == before && effects.is_empty() {
+                true => "-".to_owned(),
+                false => show(&run, &effects),
+            };
+            table.push_str(&format!("{state_name:16} {event_name:15} {what}\n"));
+        }
+    }
+    let expected = include_str!("table.txt");
+    if table != expected && std::env::var_os("UNITBOX_UPDATE_GOLDEN").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/lifecycle/table.txt");
+        std::fs::write(path, &table).unwrap();
+        return;
+    }
+    assert_eq!(table, expected);
+}
+
+/// The exit truth of ordered stops and of ends that nobody ordered.
+#[test]
+fn the_monitor_ends_as_the_payload_but_for_ordered_stops() {
+    let signaled = |number| ExitStatus::Signaled(Signal::from_number(number).unwrap());
+    let kill = Finish::Signal(Signal::KILL);
+    let segv = Finish::Signal(Signal::from_number(11).unwrap());
+    for (stop, status, expected) in [
+        (StopKind::None, ExitStatus::Exited(0), Finish::Exit(0)),
+        (StopKind::None, ExitStatus::Exited(7), Finish::Exit(7)),
+        (StopKind::None, ExitStatus::Exited(143), Finish::Exit(143)),
+        (StopKind::None, signaled(15), Finish::Signal(Signal::TERM)),
+        (StopKind::None, signaled(9), kill),
+        (StopKind::None, signaled(11), segv),
+        (StopKind::Ordered, ExitStatus::Exited(0), Finish::Exit(0)),
+        (StopKind::Ordered, signaled(15), Finish::Exit(0)),
+        (StopKind::Ordered, ExitStatus::Exited(143), Finish::Exit(0)),
+        (StopKind::Ordered, ExitStatus::Exited(7), Finish::Exit(7)),
+        (
+            StopKind::Ordered,
+            ExitStatus::Exited(137),
+            Finish::Exit(137),
+        ),
+        (StopKind::Ordered, signaled(9), kill),
+        (StopKind::Ordered, signaled(11), segv),
+        (StopKind::TimedOut, signaled(9), Finish::Exit(0)),
+        (StopKind::TimedOut, ExitStatus::Exited(143), Finish::Exit(0)),
+        (StopKind::TimedOut, ExitStatus::Exited(3), Finish::Exit(3)),
+    ] {
+        let mut run = Run::begin().0;
+        run.stop = stop;
+        run.ended = Some(Ended::Payload(status));
+        assert_eq!(run.finish(), expected, "{stop:?} {status:?}");
+    }
+}
+
+#[test]
+fn every_state_with_a_deadline_leaves_it_behind() {
+    for (name, state) in states() {
+        let mut run = Run {
+            state,
+            ..Run::begin().0
+        };
+        let Some(deadline) = run.deadline() else {
+            continue;
+        };
+        run.step(Event::Tick, deadline);
+        assert!(
+            run.deadline().is_none_or(|next| next > deadline),
+            "{name} would spin"
+        );
+    }
+}
+
+#[test]
+fn ready_goes_out_before_the_end_of_a_short_run() {
+    let (mut run, _) = Run::begin();
+    let mut effects = vec![];
+    for event in [
+        Event::Prepared,
+        Event::PayloadEnded(ExitStatus::Exited(0)),
+        Event::Started,
+    ] {
+        effects.extend(run.step(event, NOW));
+    }
+    assert_eq!(effects, [Effect::Start, Effect::Ready, Effect::WriteRecord]);
+}

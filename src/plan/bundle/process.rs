@@ -1,0 +1,120 @@
+//! What runs: command line, environment, user, capabilities.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use oci_spec::runtime::{Capability, LinuxCapabilities, Process, User};
+
+use super::{BundleFacts, hostname};
+use crate::definition::{Definition, DefinitionError};
+
+/// Podman's default set (containers.conf(5), default_capabilities).
+const CAPABILITIES: [Capability; 11] = [
+    Capability::Chown,
+    Capability::DacOverride,
+    Capability::Fowner,
+    Capability::Fsetid,
+    Capability::Kill,
+    Capability::NetBindService,
+    Capability::Setfcap,
+    Capability::Setgid,
+    Capability::Setpcap,
+    Capability::Setuid,
+    Capability::SysChroot,
+];
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+pub(super) fn plan(
+    definition: &Definition,
+    facts: &BundleFacts,
+) -> Result<Process, DefinitionError> {
+    let mut user = User::default();
+    user.set_uid(facts.user.uid)
+        .set_gid(facts.user.gid)
+        .set_additional_gids(Some(facts.user.groups.clone()));
+    let mut process = Process::default();
+    process
+        .set_terminal(Some(false))
+        .set_user(user)
+        .set_args(Some(args(definition, facts)?))
+        .set_env(Some(env(definition, facts)))
+        .set_cwd(PathBuf::from(workdir(definition, facts)))
+        .set_capabilities(Some(capabilities(facts.user.uid == 0)))
+        .set_rlimits(None)
+        .set_no_new_privileges(Some(false))
+        .set_oom_score_adj(Some(facts.oom_score_adj));
+    Ok(process)
+}
+
+/// A user's entry point drops the image's command, as Podman and Docker do.
+fn args(definition: &Definition, facts: &BundleFacts) -> Result<Vec<String>, DefinitionError> {
+    let own_entrypoint = definition.options.entrypoint.as_ref();
+    let entrypoint = own_entrypoint.unwrap_or(&facts.image.entrypoint);
+    let command = match definition.command.is_empty() {
+        true if own_entrypoint.is_none() => &facts.image.command,
+        _ => &definition.command,
+    };
+    let args: Vec<String> = entrypoint.iter().chain(command).cloned().collect();
+    if args.is_empty() {
+        Err(DefinitionError::NoCommand)
+    } else {
+        Ok(args)
+    }
+}
+
+/// Later assignments win, each name stands once, in the order of its first appearance.
+fn env(definition: &Definition, facts: &BundleFacts) -> Vec<String> {
+    let home = facts.user.home.clone().unwrap_or_else(|| "/".to_owned());
+    let base = [
+        ("PATH", PATH.to_owned()),
+        ("container", "oci".to_owned()),
+        ("HOME", home),
+        ("HOSTNAME", hostname(definition)),
+    ];
+    let base = base
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter();
+    let image = facts.image.env.iter().filter_map(|assignment| {
+        assignment
+            .split_once('=')
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    });
+    let all: Vec<(String, String)> = base
+        .chain(image)
+        .chain(definition.options.env.iter().cloned())
+        .collect();
+    let mut seen = HashSet::new();
+    let names = all.iter().filter(|(name, _)| seen.insert(name.clone()));
+    names
+        .map(|(name, _)| {
+            let last = all.iter().rev().find(|(other, _)| other == name);
+            let (_, value) = last.expect("the name itself is in the list");
+            format!("{name}={value}")
+        })
+        .collect()
+}
+
+fn workdir(definition: &Definition, facts: &BundleFacts) -> String {
+    let image = Some(facts.image.workdir.clone()).filter(|dir| dir.starts_with('/'));
+    definition
+        .options
+        .workdir
+        .clone()
+        .or(image)
+        .unwrap_or_else(|| "/".to_owned())
+}
+
+/// Inheritable and ambient sets stay empty (CVE-2022-27649); only root's are effective from the start.
+fn capabilities(root: bool) -> LinuxCapabilities {
+    let set = HashSet::from(CAPABILITIES);
+    let effective = if root { set.clone() } else { HashSet::new() };
+    let mut capabilities = LinuxCapabilities::default();
+    capabilities
+        .set_bounding(Some(set.clone()))
+        .set_effective(Some(effective.clone()))
+        .set_permitted(Some(effective))
+        .set_inheritable(None)
+        .set_ambient(None);
+    capabilities
+}

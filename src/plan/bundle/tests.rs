@@ -1,0 +1,160 @@
+use super::*;
+use crate::definition::{Options, Source, VERSION};
+use crate::types::ContainerId;
+
+fn definition(command: &[&str], options: Options) -> Definition {
+    Definition {
+        version: VERSION,
+        id: ContainerId::from_random([0xab; 32]),
+        name: "web".parse().unwrap(),
+        created: 0,
+        source: Source::Rootfs {
+            path: "/srv/root".to_owned(),
+        },
+        command: command.iter().map(|word| (*word).to_owned()).collect(),
+        options,
+    }
+}
+
+fn planned(definition: &Definition, image: &ImageDefaults, controllers: &[&str]) -> Bundle {
+    let user = UserFacts {
+        groups: vec![0],
+        home: Some("/root".to_owned()),
+        ..UserFacts::default()
+    };
+    let controllers: Vec<String> = controllers.iter().map(|name| (*name).to_owned()).collect();
+    plan(
+        definition,
+        &BundleFacts {
+            image,
+            user: &user,
+            rootfs: Path::new("/srv/root"),
+            cgroup: "/system.slice/unitbox-web.service/payload",
+            controllers: &controllers,
+            oom_score_adj: 0,
+            etc: Path::new("/run/unitbox/x"),
+            resolv_conf: "nameserver 192.0.2.1\n",
+        },
+    )
+    .unwrap()
+}
+
+/// The whole config.json, so that no change of it goes unseen.
+#[test]
+fn config_json_is_as_it_should_be() {
+    let bundle = planned(
+        &definition(&["sh"], Options::default()),
+        &ImageDefaults::default(),
+        &[],
+    );
+    let mut value = serde_json::to_value(&bundle.spec).unwrap();
+    // Sets have no order of their own.
+    for set in ["bounding", "effective", "permitted"] {
+        let list = value
+            .pointer_mut(&format!("/process/capabilities/{set}"))
+            .unwrap();
+        list.as_array_mut()
+            .unwrap()
+            .sort_by_key(ToString::to_string);
+    }
+    let text = format!("{}\n", serde_json::to_string_pretty(&value).unwrap());
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/plan/bundle/golden.json");
+    if std::env::var_os("UNITBOX_UPDATE_GOLDEN").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(path).unwrap());
+}
+
+fn args_of(definition: &Definition, image: &ImageDefaults) -> Vec<String> {
+    let bundle = planned(definition, image, &[]);
+    bundle
+        .spec
+        .process()
+        .as_ref()
+        .unwrap()
+        .args()
+        .clone()
+        .unwrap()
+}
+
+#[test]
+fn the_command_is_put_together_as_podman_does() {
+    let image = ImageDefaults {
+        entrypoint: vec!["entry".to_owned()],
+        command: vec!["default".to_owned()],
+        ..ImageDefaults::default()
+    };
+    let own = |entrypoint: &str| Options {
+        entrypoint: Some(entrypoint.split_whitespace().map(str::to_owned).collect()),
+        ..Options::default()
+    };
+    for (command, options, expected) in [
+        (vec![], Options::default(), vec!["entry", "default"]),
+        (vec!["x"], Options::default(), vec!["entry", "x"]),
+        (vec![], own("mine -v"), vec!["mine", "-v"]),
+        (vec!["x"], own("mine"), vec!["mine", "x"]),
+        (vec!["x"], own(""), vec!["x"]),
+    ] {
+        assert_eq!(args_of(&definition(&command, options), &image), expected);
+    }
+    let none = definition(&[], own(""));
+    let user = UserFacts::default();
+    let facts = BundleFacts {
+        image: &image,
+        user: &user,
+        rootfs: Path::new("/"),
+        cgroup: "/x",
+        controllers: &[],
+        oom_score_adj: 0,
+        etc: Path::new("/e"),
+        resolv_conf: "",
+    };
+    assert_eq!(plan(&none, &facts).unwrap_err(), DefinitionError::NoCommand);
+}
+
+#[test]
+fn the_users_environment_wins_over_the_images() {
+    let image = ImageDefaults {
+        env: vec!["PATH=/opt/bin".to_owned(), "A=1".to_owned()],
+        ..ImageDefaults::default()
+    };
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let options = Options {
+        env: vec![pair("A", "2"), pair("B", "x=y"), pair("A", "3")],
+        hostname: Some("box".to_owned()),
+        ..Options::default()
+    };
+    let bundle = planned(&definition(&["sh"], options), &image, &[]);
+    let env = bundle
+        .spec
+        .process()
+        .as_ref()
+        .unwrap()
+        .env()
+        .clone()
+        .unwrap();
+    let expected = [
+        "PATH=/opt/bin",
+        "container=oci",
+        "HOME=/root",
+        "HOSTNAME=box",
+        "A=3",
+        "B=x=y",
+    ];
+    assert_eq!(env, expected);
+}
+
+#[test]
+fn a_limit_without_its_controller_is_dropped_and_said_so() {
+    let options = Options {
+        memory: Some(1 << 20),
+        ..Options::default()
+    };
+    let definition = definition(&["sh"], options);
+    let without = planned(&definition, &ImageDefaults::default(), &["pids"]);
+    assert_eq!(without.warnings.len(), 1);
+    let with = planned(&definition, &ImageDefaults::default(), &["memory"]);
+    let linux = with.spec.linux().as_ref().unwrap();
+    let memory = linux.resources().as_ref().unwrap().memory().unwrap();
+    assert_eq!((memory.limit(), with.warnings.len()), (Some(1 << 20), 0));
+}

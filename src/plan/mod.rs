@@ -1,0 +1,4 @@
+//! Pure planning: from a definition and facts about the host to unit, config.json, mounts and files. No I/O.
+
+pub mod bundle;
+pub mod unit;

@@ -1,0 +1,179 @@
+//! The unit of a container: one plan, rendered as a unit file or as properties for StartTransientUnit.
+
+mod escape;
+mod render;
+
+use std::path::Path;
+
+use crate::api::{Layout, journal};
+use crate::definition::Definition;
+use crate::types::UnitName;
+
+pub use render::BusValue;
+
+/// A section of a unit file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Section {
+    /// `[Unit]`
+    Unit,
+    /// `[Service]`
+    Service,
+}
+
+/// The value of a property, typed so that both renderings come from one source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Value {
+    /// Free text.
+    Text(String),
+    /// yes or no.
+    Bool(bool),
+    /// A number of bytes.
+    Bytes(u64),
+    /// A small signed number.
+    Int(i32),
+    /// A time span in whole seconds.
+    Seconds(u64),
+    /// Names of units.
+    Units(Vec<String>),
+    /// `FIELD=value` assignments.
+    Fields(Vec<(String, String)>),
+    /// A command line; the first word is the program's path.
+    Exec(Vec<String>),
+}
+
+/// One assignment of a unit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Property {
+    /// Where it stands in the file.
+    pub section: Section,
+    /// Its name in the file (the name on the bus follows from it).
+    pub key: &'static str,
+    /// Its value.
+    pub value: Value,
+}
+
+/// A unit to be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unit {
+    /// Its name.
+    pub name: UnitName,
+    /// Its assignments, in the order of the file.
+    pub properties: Vec<Property>,
+}
+
+/// What the plan of a unit must know of the host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnitFacts<'a> {
+    /// Version of the running systemd.
+    pub systemd: u32,
+    /// Path of `unitbox-monitor`.
+    pub monitor: &'a Path,
+    /// Where things are.
+    pub layout: &'a Layout,
+}
+
+/// Seconds that a stop may take beyond the container's own timeout before systemd steps in; the monitor extends the
+/// time itself (EXTEND_TIMEOUT_USEC, sd_notify(3)) when an ordered stop asks for more.
+const STOP_MARGIN: u64 = 20;
+
+impl Unit {
+    /// Plans the unit of a container.
+    pub fn of(definition: &Definition, facts: &UnitFacts) -> Self {
+        let mut properties = Vec::with_capacity(24);
+        let mut add = |section, key, value| {
+            properties.push(Property {
+                section,
+                key,
+                value,
+            })
+        };
+        let name = &definition.name;
+        let text = |text: &str| Value::Text(text.to_owned());
+        use Section::{Service, Unit};
+        add(
+            Unit,
+            "Description",
+            Value::Text(format!("unitbox container {name}")),
+        );
+        add(Unit, "Documentation", text("man:unitbox(1)"));
+        add(
+            Unit,
+            "Wants",
+            Value::Units(vec!["unitbox-bus.service".to_owned()]),
+        );
+        let cleanup = UnitName::cleanup_of(name).as_str().to_owned();
+        add(Unit, "OnFailure", Value::Units(vec![cleanup]));
+        if definition.options.remove {
+            add(Unit, "CollectMode", text("inactive-or-failed"));
+        }
+        add(Service, "Type", text("notify"));
+        add(Service, "NotifyAccess", text("main"));
+        add(
+            Service,
+            "ExecStart",
+            Value::Exec(exec_start(definition, facts)),
+        );
+        add(Service, "Delegate", Value::Bool(true));
+        if facts.systemd >= 254 {
+            add(Service, "DelegateSubgroup", text("monitor"));
+        }
+        add(Service, "KillMode", text("mixed"));
+        add(Service, "OOMPolicy", text("stop"));
+        add(Service, "OOMScoreAdjust", Value::Int(-900));
+        add(Service, "PrivateMounts", Value::Bool(true));
+        let stop = u64::from(definition.options.stop_timeout_or_default()) + STOP_MARGIN;
+        add(Service, "TimeoutStopSec", Value::Seconds(stop));
+        if let Some(memory) = definition.options.memory {
+            add(Service, "MemoryMax", Value::Bytes(memory));
+        }
+        add(Service, "SyslogIdentifier", text(name.as_str()));
+        add(
+            Service,
+            "LogExtraFields",
+            Value::Fields(log_fields(definition)),
+        );
+        Self {
+            name: UnitName::of(name),
+            properties,
+        }
+    }
+}
+
+/// argv of the monitor carries the name only (and the root directory, where it is not `/`).
+fn exec_start(definition: &Definition, facts: &UnitFacts) -> Vec<String> {
+    let mut words = vec![facts.monitor.to_string_lossy().into_owned()];
+    let root = facts.layout.root();
+    if root != Path::new("/") {
+        words.push(format!("--root={}", root.to_string_lossy()));
+    }
+    words.push(definition.name.as_str().to_owned());
+    words
+}
+
+fn log_fields(definition: &Definition) -> Vec<(String, String)> {
+    let mut fields = vec![
+        (
+            journal::CONTAINER_NAME.to_owned(),
+            definition.name.as_str().to_owned(),
+        ),
+        (
+            journal::CONTAINER_ID.to_owned(),
+            definition.id.short().to_owned(),
+        ),
+        (
+            journal::CONTAINER_ID_FULL.to_owned(),
+            definition.id.as_str().to_owned(),
+        ),
+    ];
+    if let Some(tag) = &definition.options.log.tag {
+        fields.push((journal::CONTAINER_TAG.to_owned(), tag.clone()));
+    }
+    fields.push((
+        journal::IMAGE_NAME.to_owned(),
+        definition.source_name().to_owned(),
+    ));
+    fields
+}
+
+#[cfg(test)]
+mod tests;

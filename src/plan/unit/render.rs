@@ -1,0 +1,91 @@
+//! Two renderings of one plan: the text of a unit file, and names and values for StartTransientUnit.
+
+use super::escape;
+use super::{Property, Section, Unit, Value};
+
+/// A property's value as the manager's D-Bus interface takes it (org.freedesktop.systemd1(5)).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum BusValue {
+    /// `s`
+    Str(String),
+    /// `b`
+    Bool(bool),
+    /// `t`
+    U64(u64),
+    /// `i`
+    I32(i32),
+    /// `as`
+    Strings(Vec<String>),
+    /// `aay`
+    ByteArrays(Vec<Vec<u8>>),
+    /// `a(sasb)`: one command line, a failure of which counts.
+    Exec(Vec<String>),
+}
+
+impl Unit {
+    /// The text of the unit file.
+    pub fn render(&self) -> String {
+        let mut text = format!("# Made by unitbox for {}; changes are lost.\n", self.name);
+        for (section, title) in [(Section::Unit, "[Unit]"), (Section::Service, "\n[Service]")] {
+            text.push_str(title);
+            text.push('\n');
+            for property in self.properties.iter().filter(|p| p.section == section) {
+                text.push_str(property.key);
+                text.push('=');
+                text.push_str(&file_value(&property.value));
+                text.push('\n');
+            }
+        }
+        text
+    }
+
+    /// Names and values for StartTransientUnit.
+    pub fn bus_properties(&self) -> Vec<(&'static str, BusValue)> {
+        self.properties.iter().map(bus_property).collect()
+    }
+}
+
+fn join(words: impl Iterator<Item = String>) -> String {
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn file_value(value: &Value) -> String {
+    match value {
+        Value::Text(text) => escape::line(text),
+        Value::Bool(on) => if *on { "yes" } else { "no" }.to_owned(),
+        Value::Bytes(bytes) => bytes.to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::Seconds(seconds) => format!("{seconds}s"),
+        Value::Units(names) => join(names.iter().map(|name| name.replace('%', "%%"))),
+        Value::Fields(fields) => join(
+            fields
+                .iter()
+                .map(|(key, value)| escape::word(&format!("{key}={value}"))),
+        ),
+        Value::Exec(words) => join(words.iter().map(|word| escape::exec_word(word))),
+    }
+}
+
+fn bus_property(property: &Property) -> (&'static str, BusValue) {
+    let key = match property.key {
+        "TimeoutStopSec" => "TimeoutStopUSec",
+        key => key,
+    };
+    let value = match &property.value {
+        Value::Text(text) if key == "Documentation" => BusValue::Strings(vec![text.clone()]),
+        Value::Text(text) => BusValue::Str(text.clone()),
+        Value::Bool(on) => BusValue::Bool(*on),
+        Value::Bytes(bytes) => BusValue::U64(*bytes),
+        Value::Int(number) => BusValue::I32(*number),
+        Value::Seconds(seconds) => BusValue::U64(seconds.saturating_mul(1_000_000)),
+        Value::Units(names) => BusValue::Strings(names.clone()),
+        Value::Fields(fields) => BusValue::ByteArrays(
+            fields
+                .iter()
+                .map(|(key, value)| format!("{key}={value}").into_bytes())
+                .collect(),
+        ),
+        Value::Exec(words) => BusValue::Exec(words.clone()),
+    };
+    (key, value)
+}

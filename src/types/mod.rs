@@ -1,0 +1,13 @@
+//! Values that must not be mixed up: ids, names, signals, exit status, sizes, durations. No I/O.
+
+mod duration;
+mod exit;
+mod id;
+mod signal;
+mod size;
+
+pub use duration::{DurationError, parse_duration};
+pub use exit::ExitStatus;
+pub use id::{ContainerId, ContainerName, IdError, NameError, UnitName};
+pub use signal::{Signal, SignalError};
+pub use size::{SizeError, parse_size};

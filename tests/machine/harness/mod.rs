@@ -1,0 +1,7 @@
+//! Throw-away machines for tests, by way of `tests/lab/lab`.
+
+mod lab;
+mod run;
+
+pub(crate) use lab::{Lab, Suite};
+pub(crate) use run::Run;
