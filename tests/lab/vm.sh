@@ -84,7 +84,7 @@ verb_reboot() {
     local before
     before=$(vm_call "$1" -t 60 cat /proc/sys/kernel/random/boot_id)
     # It may go down before it answers; what counts is the next boot.
-    vm_call "$1" -t 60 systemctl reboot || true
+    (vm_call "$1" -t 60 systemctl reboot) || true
     vm_await "$1" "$before"
 }
 

@@ -33,11 +33,13 @@ fn main() -> ExitCode {
     match words.first().map(String::as_str) {
         Some("serve") => serve(),
         Some("call") => call(&args[1..]),
-        _ => {
-            eprintln!("usage: vm_agent serve | call [-i] [-t SECONDS] SOCKET COMMAND...");
-            ExitCode::from(125)
-        }
+        _ => usage(),
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("usage: vm_agent serve | call SOCKET [-i] [-t SECONDS] COMMAND...");
+    ExitCode::from(125)
 }
 
 fn hex(data: &[u8]) -> String {
@@ -280,27 +282,29 @@ fn write_input(mut to: ChildStdin) -> Sender<Vec<u8>> {
 }
 
 fn call(args: &[std::ffi::OsString]) -> ExitCode {
-    let (mut input, mut seconds, mut rest) = (false, None, args);
-    while let Some(option) = rest
+    let [socket, rest @ ..] = args else {
+        return usage();
+    };
+    let (mut input, mut seconds, mut argv) = (false, None, rest);
+    while let Some(option) = argv
         .first()
         .and_then(|o| o.to_str())
         .filter(|o| o.starts_with('-'))
     {
         match (
             option,
-            rest.get(1)
+            argv.get(1)
                 .and_then(|s| s.to_str())
                 .and_then(|s| s.parse().ok()),
         ) {
-            ("-i", _) => (input, rest) = (true, &rest[1..]),
-            ("-t", Some(limit)) => (seconds, rest) = (Some(limit), &rest[2..]),
-            _ => rest = &[],
+            ("-i", _) => (input, argv) = (true, &argv[1..]),
+            ("-t", Some(limit)) => (seconds, argv) = (Some(limit), &argv[2..]),
+            _ => return usage(),
         }
     }
-    let [socket, argv @ ..] = rest else {
-        eprintln!("vm: call: a socket and a command are needed");
-        return ExitCode::from(125);
-    };
+    if argv.is_empty() {
+        return usage();
+    }
     if let Some(seconds) = seconds {
         thread::spawn(move || {
             thread::sleep(Duration::from_secs(seconds));

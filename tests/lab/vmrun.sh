@@ -76,7 +76,7 @@ vm_await() {
                 running) return ;;
                 degraded)
                     say "machine $name is degraded"
-                    vm_call "$name" -t 60 systemctl --failed --no-legend --plain >&2
+                    (vm_call "$name" -t 60 systemctl --failed --no-legend --plain >&2)
                     return
                     ;;
             esac
@@ -92,21 +92,18 @@ vm_failed() {
     die "machine $1 did not boot: $2"
 }
 
-# vm_call NAME [-i] [-t SECONDS] CMD...: by the first port that no other caller uses.
+# vm_call NAME [-i] [-t SECONDS] CMD...: by the first port that no other caller uses. Becomes the agent, so that who
+# kills the caller ends the command; the port's lock ends with it.
 vm_call() {
     local dir=$LAB_STATE/$1 agent port lock
     shift
     agent=$(sed -n 2p "$dir/layers")/agent
     vm_is_on "$dir" || die "machine $(basename "$dir") is off"
+    cd "$dir"
     while :; do
         for ((port = 0; port < VM_PORTS; port++)); do
-            exec {lock}>"$dir/port.$port.lock"
-            if flock -n "$lock"; then
-                local code=0
-                (cd "$dir" && exec "$agent" call "port.$port" "$@") || code=$?
-                exec {lock}>&-
-                return "$code"
-            fi
+            exec {lock}>"port.$port.lock"
+            ! flock -n "$lock" || exec "$agent" call "port.$port" "$@"
             exec {lock}>&-
         done
         sleep 0.1
@@ -130,7 +127,7 @@ vm_kill() {
 vm_poweroff() {
     local dir=$LAB_STATE/$1 deadline=$((SECONDS + 120))
     vm_is_on "$dir" || return 0
-    vm_call "$1" -t 60 systemctl poweroff || true
+    (vm_call "$1" -t 60 systemctl poweroff) || true
     while vm_is_on "$dir"; do
         if ((SECONDS > deadline)); then
             vm_kill "$dir"
