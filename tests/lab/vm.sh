@@ -15,7 +15,7 @@
 #   vm.sh rm NAME                             switch it off and remove every trace
 #   vm.sh ps                                  list machines
 #
-# Environment: as lab's, and UNITBOX_VM_ACCEL (tcg, or kvm where it works), UNITBOX_VM_BOOT_TIMEOUT (seconds).
+# Environment: as lab's, and UNITBOX_VM_BOOT_TIMEOUT (seconds, 300).
 # shellcheck disable=SC2034 # the parts use the variables
 
 set -euo pipefail
@@ -25,7 +25,6 @@ LAB_SRC=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 LAB_CHECKOUT=$(realpath "$LAB_SRC/../..")
 LAB_CACHE=${UNITBOX_LAB_CACHE:-/var/cache/unitbox-lab}
 LAB_STATE=$LAB_CACHE/vm
-VM_ACCEL=${UNITBOX_VM_ACCEL:-tcg}
 VM_BOOT_TIMEOUT=${UNITBOX_VM_BOOT_TIMEOUT:-300}
 
 for part in host cache root layers vmroot vmguest vmrun; do

@@ -5,7 +5,8 @@ VM_MASKED=(
     getty@.service serial-getty@.service console-getty.service getty.target
     systemd-hwdb-update.service systemd-networkd.service systemd-pstore.service e2scrub_reap.service
     nftables.service podman.service podman.socket podman-auto-update.service podman-restart.service
-    podman-clean-transient.service netavark-dhcp-proxy.socket netavark-dhcp-proxy.service modprobe@drm.service modprobe@efi_pstore.service
+    podman-clean-transient.service netavark-dhcp-proxy.socket netavark-dhcp-proxy.service
+    modprobe@drm.service modprobe@efi_pstore.service
 )
 
 # agent_ensure: print a directory with `agent`, the program at both ends of the machine's serial ports.

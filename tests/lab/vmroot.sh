@@ -56,7 +56,7 @@ base_build() {
     install -D "$tree/usr/bin/busybox" "$dir/usr/bin/busybox"
     cp "$tree"/boot/vmlinuz-* "$dir/vmlinuz"
     initrd_build "$dir" "$tree"
-    rm -rf "$tree"/boot/* "$tree"/vmlinuz* "$tree"/initrd.img*
+    rm -rf "${tree:?}"/boot/* "$tree"/vmlinuz* "$tree"/initrd.img*
     truncate -s "$VM_DISK_SIZE" "$dir/base.raw"
     quietly mke2fs mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 -d "$tree" "$dir/base.raw"
     chmod 0444 "$dir/base.raw"

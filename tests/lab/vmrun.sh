@@ -24,7 +24,7 @@ vm_keep() {
     local dir=$LAB_STATE/$1 owner pid code=0
     owner=$(<"$dir/owner")
     # Short names of sockets, whatever the length of the directory's.
-    cd "$dir"
+    cd "$dir" || return
     exec 9>on
     flock -n 9 || die "machine $1 has a keeper"
     vm_qemu 9>&- &
@@ -45,11 +45,11 @@ vm_keep() {
 
 # Becomes QEMU.
 vm_qemu() {
-    local base port cpu=max accel=tcg,thread=multi
+    local base port
     base=$(head -n 1 layers)
-    [[ $VM_ACCEL != kvm ]] || cpu=host accel=kvm
     # Direct I/O, and a cluster map that reaches the disk when the guest flushes: a cut loses what was not synced.
-    local args=(-accel "$accel" -cpu "$cpu" -m 2048 -smp 2 -nodefaults -no-user-config -nic none -display none
+    # shellcheck disable=SC2054 # QEMU's own commas
+    local args=(-accel tcg,thread=multi -cpu max -m 2048 -smp 2 -nodefaults -no-user-config -nic none -display none
         -kernel "$base/vmlinuz" -initrd "$base/initrd.img" -serial file:console
         -append 'console=ttyS0 quiet mitigations=off audit=0 systemd.show_status=0'
         -drive file=disk.qcow2,if=virtio,format=qcow2,cache=none
@@ -99,7 +99,7 @@ vm_call() {
     shift
     agent=$(sed -n 2p "$dir/layers")/agent
     vm_is_on "$dir" || die "machine $(basename "$dir") is off"
-    cd "$dir"
+    cd "$dir" || return
     while :; do
         for ((port = 0; port < VM_PORTS; port++)); do
             exec {lock}>"port.$port.lock"
