@@ -21,8 +21,13 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
+pub mod container;
 pub mod definition;
+pub mod host;
+pub mod image;
 pub mod lifecycle;
+pub mod monitor;
 pub mod plan;
+pub mod store;
 pub mod sys;
 pub mod types;

@@ -1,2 +1,5 @@
 //! The `unitbox-monitor` program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    unitbox::monitor::main(std::env::args_os())
+}

@@ -19,6 +19,7 @@ pub mod signals;
 pub mod socket;
 pub mod time;
 pub mod worker;
+pub mod xattr;
 
 use std::ffi::CString;
 use std::io;

@@ -1,0 +1,129 @@
+//! The facts a state is derived from.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Observation, derive};
+use crate::api::{ExitRecord, LastStart, Layout, Payload};
+use crate::definition::Definition;
+use crate::host::systemd::{Manager, SystemdError, UnitStatus};
+use crate::store::read_bounded;
+use crate::types::{ContainerId, ContainerName, UnitName};
+
+/// Longest file of a run, bytes.
+const MAX_FILE: u64 = 64 << 10;
+
+/// What cgroup.events says of the payload's cgroup (Linux, admin-guide/cgroup-v2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CgroupEvents {
+    /// A process lives in it.
+    pub populated: bool,
+    /// It is frozen.
+    pub frozen: bool,
+}
+
+impl CgroupEvents {
+    /// Reads the text of cgroup.events.
+    pub fn parse(text: &str) -> Self {
+        let on = |key| {
+            text.lines()
+                .filter_map(|line| line.split_once(' '))
+                .any(|(name, value)| name == key && value == "1")
+        };
+        Self {
+            populated: on("populated"),
+            frozen: on("frozen"),
+        }
+    }
+}
+
+/// Everything a state is derived from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Facts {
+    /// Whose.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: ContainerName,
+    /// What systemd says of the unit.
+    pub unit: UnitStatus,
+    /// This boot.
+    pub boot_id: String,
+    /// The exit file of this boot.
+    pub exit: Option<ExitRecord>,
+    /// The payload file of this boot.
+    pub payload: Option<Payload>,
+    /// The payload's cgroup; none: there is none.
+    pub cgroup: Option<CgroupEvents>,
+    /// The copy of the last exit file.
+    pub last_exit: Option<ExitRecord>,
+    /// The last start.
+    pub last_start: Option<LastStart>,
+    /// The container's directory is gone, or going.
+    pub removing: bool,
+}
+
+/// Id of this boot (random(4)); empty if /proc does not tell.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// A file that is not there, cut or malformed is no fact.
+fn read<T, E>(path: &Path, parse: impl Fn(&str) -> Result<T, E>) -> Option<T>
+where
+    E: std::fmt::Display,
+{
+    let bytes = read_bounded(path, MAX_FILE).ok()?;
+    match parse(&String::from_utf8_lossy(&bytes)) {
+        Ok(value) => Some(value),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "ignoring a damaged file");
+            None
+        }
+    }
+}
+
+/// The payload file of a container, if there is one.
+pub fn payload_of(layout: &Layout, id: &ContainerId) -> Option<Payload> {
+    read(&layout.payload_file(id), Payload::parse)
+}
+
+/// The payload's cgroup of a unit.
+fn payload_cgroup(unit: &UnitStatus) -> Option<PathBuf> {
+    let below = unit.control_group.strip_prefix('/')?;
+    (!below.is_empty()).then(|| Path::new("/sys/fs/cgroup").join(below).join("payload"))
+}
+
+/// Collects the facts about a container whose unit was asked for already.
+pub fn gather(layout: &Layout, definition: &Definition, unit: UnitStatus) -> Facts {
+    let id = &definition.id;
+    let cgroup = payload_cgroup(&unit)
+        .and_then(|path| fs::read_to_string(path.join("cgroup.events")).ok())
+        .map(|text| CgroupEvents::parse(&text));
+    Facts {
+        id: id.clone(),
+        name: definition.name.clone(),
+        boot_id: boot_id(),
+        exit: read(&layout.exit_file(id), ExitRecord::parse),
+        payload: payload_of(layout, id),
+        cgroup,
+        last_exit: read(&layout.last_exit(id), ExitRecord::parse),
+        last_start: read(&layout.last_start(id), LastStart::parse),
+        removing: !layout.container(id).is_dir(),
+        unit,
+    }
+}
+
+/// Observes a container.
+///
+/// # Errors
+/// systemd did not answer.
+pub fn observe(
+    layout: &Layout,
+    manager: &dyn Manager,
+    definition: &Definition,
+) -> Result<Observation, SystemdError> {
+    let unit = manager.status(&UnitName::of(&definition.name))?;
+    Ok(derive(&gather(layout, definition, unit)))
+}

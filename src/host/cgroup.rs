@@ -1,0 +1,146 @@
+//! The unit's cgroup and the payload's below it (cgroups(7), version 2).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::sys::paths;
+
+/// Where the cgroup hierarchy is mounted.
+pub const MOUNT: &str = "/sys/fs/cgroup";
+/// `f_type` of a version 2 hierarchy (statfs(2), CGROUP2_SUPER_MAGIC).
+const CGROUP2_MAGIC: u32 = 0x6367_7270;
+/// The monitor's own group below the unit's (DelegateSubgroup=, systemd.resource-control(5)).
+const MONITOR: &str = "monitor";
+/// The payload's group below the unit's.
+const PAYLOAD: &str = "payload";
+
+/// Why cgroups cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CgroupError {
+    /// Version 1 or no cgroups at all.
+    #[error("cgroup version 2 is needed at {MOUNT}, which is not mounted or of version 1")]
+    NotUnified,
+    /// A file of the hierarchy could not be read or written.
+    #[error("cgroup {path}", path = path.display())]
+    Access {
+        /// The file or directory.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// Refuses a host without the unified hierarchy.
+///
+/// # Errors
+/// [`CgroupError::NotUnified`].
+pub fn check_unified() -> Result<(), CgroupError> {
+    let mount = fs::File::open(MOUNT).map_err(|_| CgroupError::NotUnified)?;
+    match paths::filesystem(&mount) {
+        Ok(CGROUP2_MAGIC) => Ok(()),
+        _ => Err(CgroupError::NotUnified),
+    }
+}
+
+/// The cgroups of one run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnitCgroup {
+    /// The unit's group from the root of the hierarchy, such as `/system.slice/unitbox-web.service`.
+    unit: String,
+}
+
+impl UnitCgroup {
+    /// The unit's group from the root of the hierarchy.
+    pub fn new(unit: impl Into<String>) -> Self {
+        Self { unit: unit.into() }
+    }
+
+    /// Finds the unit of this process and moves it into the `monitor` group if systemd has not (before version 254).
+    ///
+    /// # Errors
+    /// No unified hierarchy, or the group cannot be made.
+    pub fn enter() -> Result<Self, CgroupError> {
+        check_unified()?;
+        let path = PathBuf::from("/proc/self/cgroup");
+        let text = fs::read_to_string(&path).map_err(|source| CgroupError::Access {
+            path: path.clone(),
+            source,
+        })?;
+        let own = text.lines().find_map(|line| line.strip_prefix("0::"));
+        let own = own.ok_or(CgroupError::NotUnified)?;
+        if let Some(unit) = own.strip_suffix("/monitor") {
+            return Ok(Self::new(unit));
+        }
+        let cgroup = Self::new(own.trim_end_matches('/'));
+        let group = cgroup.path(MONITOR);
+        let access = |source| CgroupError::Access {
+            path: group.clone(),
+            source,
+        };
+        match fs::create_dir(&group) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(access(error));
+            }
+            _ => {}
+        }
+        fs::write(group.join("cgroup.procs"), "0").map_err(access)?;
+        Ok(cgroup)
+    }
+
+    /// The payload's group from the root of the hierarchy, as config.json wants it.
+    pub fn payload(&self) -> String {
+        format!("{}/{PAYLOAD}", self.unit)
+    }
+
+    /// The payload's group in the file system.
+    pub fn payload_path(&self) -> PathBuf {
+        self.path(PAYLOAD)
+    }
+
+    fn path(&self, child: &str) -> PathBuf {
+        Path::new(MOUNT)
+            .join(self.unit.trim_start_matches('/'))
+            .join(child)
+    }
+
+    /// Controllers that the unit may hand to the payload.
+    pub fn controllers(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.path("cgroup.controllers")).unwrap_or_default();
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Kills every process of the payload, also a frozen one (cgroup.kill); gone is good.
+    ///
+    /// # Errors
+    /// The group is there and cannot be killed.
+    pub fn kill_payload(&self) -> io::Result<()> {
+        gone_is_good(fs::write(self.payload_path().join("cgroup.kill"), "1"))
+    }
+
+    /// Thaws the payload.
+    ///
+    /// # Errors
+    /// The group is there and cannot be thawed.
+    pub fn thaw_payload(&self) -> io::Result<()> {
+        gone_is_good(fs::write(self.payload_path().join("cgroup.freeze"), "0"))
+    }
+
+    /// Whether the OOM killer hit this run: the unit's group and its counter live as long as the run.
+    pub fn oom_killed(&self) -> bool {
+        let events = fs::read_to_string(self.path("memory.events")).unwrap_or_default();
+        let count = events
+            .lines()
+            .find_map(|line| line.strip_prefix("oom_kill "));
+        count.is_some_and(|count| count.trim() != "0")
+    }
+}
+
+fn gone_is_good(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        // The group was removed between open and write.
+        Err(error) if error.raw_os_error() == Some(nix::libc::ENODEV) => Ok(()),
+        other => other,
+    }
+}

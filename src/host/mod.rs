@@ -1,0 +1,7 @@
+//! Effects on the host, each behind a trait that tests can fake.
+
+pub mod cgroup;
+pub mod dbus;
+pub mod runtime;
+pub mod systemd;
+pub mod world;

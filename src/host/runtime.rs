@@ -1,0 +1,169 @@
+//! The OCI runtime: which program, and how each of its verbs is called.
+//!
+//! A runtime that finds NOTIFY_SOCKET in its environment becomes a proxy for it and blocks its start (sd_notify(3)), so
+//! the environment it gets is made here and holds PATH only.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::api::Layout;
+use crate::types::ContainerId;
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Why there is no runtime.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The wished one is not there.
+    #[error("runtime {0}: no such program in {PATH}")]
+    Missing(String),
+    /// Neither runc nor crun.
+    #[error("no OCI runtime: neither runc nor crun in {PATH}")]
+    None,
+}
+
+/// A runtime and the container it works for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Runtime {
+    /// Absolute path of the program.
+    pub program: PathBuf,
+}
+
+/// A program with its arguments; the environment is [`Command::ENV`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Command {
+    /// Absolute path.
+    pub program: PathBuf,
+    /// Arguments after argv\[0\].
+    pub args: Vec<OsString>,
+}
+
+impl Command {
+    /// The whole environment of a runtime.
+    pub const ENV: [(&'static str, &'static str); 1] = [("PATH", PATH)];
+}
+
+impl Runtime {
+    /// Finds the wished runtime, or runc, or crun.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn find(wish: Option<&str>) -> Result<Self, RuntimeError> {
+        let found = match wish {
+            Some(path) if path.starts_with('/') => executable(Path::new(path)),
+            Some(name) => search(name),
+            None => search("runc").or_else(|| search("crun")),
+        };
+        match (found, wish) {
+            (Some(program), _) => Ok(Self { program }),
+            (None, Some(wish)) => Err(RuntimeError::Missing(wish.to_owned())),
+            (None, None) => Err(RuntimeError::None),
+        }
+    }
+
+    /// `create`: makes the container up to the point where its program would run.
+    pub fn create(&self, layout: &Layout, id: &ContainerId) -> Command {
+        let pid_file = layout.run_container(id).join("pid");
+        self.command(
+            layout,
+            id,
+            &[
+                "create".into(),
+                "--bundle".into(),
+                layout.bundle(id).into(),
+                "--pid-file".into(),
+                pid_file.into(),
+                id.as_str().into(),
+            ],
+        )
+    }
+
+    /// `start`: lets the program run.
+    pub fn start(&self, layout: &Layout, id: &ContainerId) -> Command {
+        self.command(layout, id, &["start".into(), id.as_str().into()])
+    }
+
+    /// `delete --force`: removes cgroup and state and runs the poststop hooks.
+    pub fn delete(&self, layout: &Layout, id: &ContainerId) -> Command {
+        self.command(
+            layout,
+            id,
+            &["delete".into(), "--force".into(), id.as_str().into()],
+        )
+    }
+
+    fn command(&self, layout: &Layout, id: &ContainerId, verb: &[OsString]) -> Command {
+        let mut args: Vec<OsString> = vec![
+            "--root".into(),
+            layout.runtime_state(id).into(),
+            "--log".into(),
+            log_file(layout, id).into(),
+            "--log-format".into(),
+            "json".into(),
+        ];
+        let name = self
+            .program
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        if name.starts_with("crun") {
+            // Its default driver would make a scope of its own outside the unit.
+            args.push("--cgroup-manager=cgroupfs".into());
+        }
+        args.extend_from_slice(verb);
+        Command {
+            program: self.program.clone(),
+            args,
+        }
+    }
+}
+
+/// Where the runtime writes what went wrong.
+pub fn log_file(layout: &Layout, id: &ContainerId) -> PathBuf {
+    layout.run_container(id).join("runtime.log")
+}
+
+fn search(name: &str) -> Option<PathBuf> {
+    PATH.split(':')
+        .find_map(|dir| executable(&Path::new(dir).join(name)))
+}
+
+fn executable(path: &Path) -> Option<PathBuf> {
+    let meta = fs::metadata(path).ok()?;
+    (meta.is_file() && meta.permissions().mode() & 0o111 != 0).then(|| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_crun_is_told_its_cgroup_manager() {
+        let id = ContainerId::from_random([1; 32]);
+        let layout = Layout::new("/");
+        for (program, told) in [("/usr/bin/crun", true), ("/usr/sbin/runc", false)] {
+            let command = Runtime {
+                program: program.into(),
+            }
+            .start(&layout, &id);
+            let has = command
+                .args
+                .iter()
+                .any(|arg| arg == "--cgroup-manager=cgroupfs");
+            assert_eq!(has, told, "{program}");
+        }
+    }
+
+    #[test]
+    fn a_missing_runtime_is_named() {
+        let error = Runtime::find(Some("/no/such/runc"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("runtime /no/such/runc: no such program"),
+            "{error}"
+        );
+    }
+}

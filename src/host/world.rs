@@ -1,0 +1,260 @@
+//! What preparing and cleaning up do to the host, one method per effect, so that a fake can number them and stop after
+//! each.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::mount::MntFlags;
+
+use super::runtime::Command;
+use crate::image::{self, overlay::Writable};
+use crate::sys::exec::Exec;
+use crate::sys::mount::Attr;
+use crate::sys::move_data::{Moved, pipe, read};
+use crate::sys::poll::{Interest, Poller};
+use crate::sys::process::{Child, How};
+use crate::sys::time::boottime;
+
+/// Whether a file must be on the disk before the call returns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Durability {
+    /// The page cache will do.
+    Cached,
+    /// fsync(2) of file and directory.
+    Synced,
+}
+
+/// An overlay to be mounted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Overlay {
+    /// Lower directories, the topmost first.
+    pub lower: Vec<PathBuf>,
+    /// The writable layer.
+    pub upper: PathBuf,
+    /// Its work directory.
+    pub work: PathBuf,
+    /// Where it is mounted.
+    pub target: PathBuf,
+    /// An empty directory, for an image without layers.
+    pub empty: PathBuf,
+}
+
+/// Effects on the host.
+pub trait World {
+    /// Makes a directory with this mode; there already is good.
+    ///
+    /// # Errors
+    /// As mkdir(2).
+    fn make_dir(&mut self, path: &Path, mode: u32) -> io::Result<()>;
+    /// Writes a whole file with this mode: temporary name, then rename.
+    ///
+    /// # Errors
+    /// As open(2), write(2), rename(2).
+    fn write_file(
+        &mut self,
+        path: &Path,
+        contents: &str,
+        mode: u32,
+        durability: Durability,
+    ) -> io::Result<()>;
+    /// Mounts an overlay.
+    ///
+    /// # Errors
+    /// As mount(2).
+    fn mount_overlay(&mut self, overlay: &Overlay) -> io::Result<()>;
+    /// Detaches what is mounted at a path; nothing there is good.
+    ///
+    /// # Errors
+    /// As umount2(2).
+    fn unmount(&mut self, path: &Path) -> io::Result<()>;
+    /// Removes a file; none there is good.
+    ///
+    /// # Errors
+    /// As unlink(2).
+    fn remove_file(&mut self, path: &Path) -> io::Result<()>;
+    /// Removes a tree; none there is good.
+    ///
+    /// # Errors
+    /// As unlink(2), rmdir(2).
+    fn remove_tree(&mut self, path: &Path) -> io::Result<()>;
+    /// Runs a runtime's verb to its end.
+    ///
+    /// # Errors
+    /// It could not be run, failed, or took longer than its time.
+    fn run_runtime(&mut self, command: &Command, time: Duration) -> io::Result<()>;
+    /// Removes an empty cgroup; none there is good.
+    ///
+    /// # Errors
+    /// As rmdir(2).
+    fn remove_cgroup(&mut self, path: &Path) -> io::Result<()>;
+}
+
+/// The host itself.
+#[derive(Debug, Default)]
+pub struct Host;
+
+impl World for Host {
+    fn make_dir(&mut self, path: &Path, mode: u32) -> io::Result<()> {
+        match fs::DirBuilder::new().mode(mode).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::DirBuilder::new()
+                .mode(mode)
+                .recursive(true)
+                .create(path),
+            other => other,
+        }
+    }
+
+    fn write_file(
+        &mut self,
+        path: &Path,
+        contents: &str,
+        mode: u32,
+        durability: Durability,
+    ) -> io::Result<()> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let new = path.with_file_name(name);
+        let written =
+            write_new(&new, contents, mode, durability).and_then(|()| fs::rename(&new, path));
+        if written.is_err() {
+            // The disk may be full: the half-written file must not stay.
+            let _ = fs::remove_file(&new);
+            return written;
+        }
+        if durability == Durability::Synced {
+            fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    fn mount_overlay(&mut self, overlay: &Overlay) -> io::Result<()> {
+        let target = fs::File::open(&overlay.target)?;
+        let writable = Writable {
+            upper: &overlay.upper,
+            work: &overlay.work,
+        };
+        image::overlay::mount(
+            &overlay.lower,
+            Some(writable),
+            &overlay.empty,
+            Attr::NONE,
+            &target,
+        )
+        .map(drop)
+        .map_err(io::Error::other)
+    }
+
+    fn unmount(&mut self, path: &Path) -> io::Result<()> {
+        loop {
+            match nix::mount::umount2(path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+                // Something may be mounted on top of something.
+                Ok(()) => continue,
+                Err(nix::Error::EINVAL | nix::Error::ENOENT) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn remove_file(&mut self, path: &Path) -> io::Result<()> {
+        gone_is_good(fs::remove_file(path))
+    }
+
+    fn remove_tree(&mut self, path: &Path) -> io::Result<()> {
+        gone_is_good(fs::remove_dir_all(path))
+    }
+
+    fn run_runtime(&mut self, command: &Command, time: Duration) -> io::Result<()> {
+        let null = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")?;
+        let (mut output, write) = pipe()?;
+        let child = Exec::new(&command.program)
+            .args(command.args.iter().cloned())
+            .envs(Command::ENV)
+            .stdin(null.as_fd())
+            .stdout(null.as_fd())
+            .stderr(write.as_fd())
+            .own_group()
+            .spawn()
+            .map_err(io::Error::other)?;
+        drop(write);
+        match watch(&child, &mut output, time)? {
+            (_, How::Exited(0)) => Ok(()),
+            (said, how) => Err(io::Error::other(describe(how, &said))),
+        }
+    }
+
+    fn remove_cgroup(&mut self, path: &Path) -> io::Result<()> {
+        gone_is_good(fs::remove_dir(path))
+    }
+}
+
+/// Waits for a child with a deadline and keeps the first 4 KiB of what it says.
+fn watch(child: &Child, output: &mut OwnedFd, time: Duration) -> io::Result<(Vec<u8>, How)> {
+    let deadline = boottime() + time;
+    let mut kept = Vec::new();
+    let mut poller = Poller::new();
+    poller.add(0, &child.pidfd, Interest::Read)?;
+    poller.add(1, &*output, Interest::Read)?;
+    loop {
+        poller.wait(Some(deadline.saturating_sub(boottime())))?;
+        let mut buffer = [0; 1024];
+        let talks = poller.ready().any(|ready| ready.token == 1);
+        if talks {
+            match read(&*output, &mut buffer)? {
+                Moved::Bytes(count) => kept.extend(&buffer[..count.min(4096 - kept.len())]),
+                Moved::Eof | Moved::WouldBlock => drop(poller.remove(1)),
+            }
+        }
+        if let Some(how) = child.try_wait()? {
+            return Ok((kept, how));
+        }
+        if boottime() >= deadline {
+            child.pidfd.send_signal(nix::libc::SIGKILL)?;
+            child.wait()?;
+            let text = format!("took longer than {} s, killed", time.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+        }
+    }
+}
+
+fn describe(how: How, output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    let last = text
+        .lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("no message");
+    match how {
+        How::Exited(code) => format!("exit code {code}: {last}"),
+        How::Signaled { signal, .. } => format!("killed by signal {signal}"),
+    }
+}
+
+fn write_new(path: &Path, contents: &str, mode: u32, durability: Durability) -> io::Result<()> {
+    // A leftover may be anything, also a link that the payload has no part in: never follow it.
+    gone_is_good(fs::remove_file(path))?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
+    file.write_all(contents.as_bytes())?;
+    match durability {
+        Durability::Synced => file.sync_all(),
+        Durability::Cached => Ok(()),
+    }
+}
+
+fn gone_is_good(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,39 @@
+//! The local image store: an OCI image layout for what was loaded, one unpacked directory per
+//! layer, and overlayfs mounts of them.
+//!
+//! ```text
+//! STATE/images/{oci-layout, index.json, blobs/sha256/HEX}   names and content
+//! STATE/layers/sha256-DIFFID/                               a layer in overlayfs' own form
+//! STATE/layers/sha256-DIFFID.size                           its size, in decimal
+//! ```
+//!
+//! Everything is staged beside its place (`.part-*`), made durable, and renamed; index.json comes
+//! last. What a crash leaves is staged garbage, which the next change of the store removes.
+
+mod compression;
+mod config;
+mod digest;
+mod document;
+mod error;
+mod layout;
+mod limits;
+mod load;
+mod local;
+mod lower;
+mod meta;
+pub mod overlay;
+pub mod reference;
+mod remove;
+mod sweep;
+mod tar_stream;
+#[cfg(test)]
+mod tests;
+mod unpack;
+
+pub use config::{Healthcheck, ImageConfig};
+pub use digest::Digest;
+pub use error::{Error, Result};
+pub use limits::Limits;
+pub use load::{Loaded, Progress, Source};
+pub use local::{Hold, Image, Images};
+pub use remove::Removed;

@@ -1,0 +1,281 @@
+//! What the state machine asks for, done.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use super::engine::{Monitor, Worker};
+use super::journal;
+use super::k8s_file::K8sFile;
+use super::launch::Launch;
+use super::notify;
+use super::output::{Sink, Stream};
+use super::worker::{self, INFO};
+use crate::api::{Ended, ExitCode, ExitRecord, Payload, StopKind};
+use crate::definition::LogDriver;
+use crate::host::world::{Durability, Host, World};
+use crate::lifecycle::{Effect, Event, Finish};
+use crate::sys::process::{die_like, exit_now};
+use crate::sys::time::realtime;
+use crate::types::{ExitStatus, Signal};
+
+impl Monitor {
+    pub(super) fn perform(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Prepare => self.prepare(),
+                Effect::Start => self.start(),
+                Effect::Ready => self.ready(),
+                Effect::Stopping(left) => self.say_stopping(left),
+                Effect::Extend(time) => notify::extend(time),
+                Effect::Signal(signal) => self.signal(signal),
+                Effect::Thaw => warn("thaw the payload", self.context.cgroup.thaw_payload()),
+                Effect::KillPayload => self.kill_payload(),
+                Effect::AbortWorker => self.abort_worker(),
+                Effect::WriteRecord => self.write_record(),
+                Effect::Cleanup => self.clean_up(),
+                Effect::Drain => self.drain(),
+                Effect::Finish(finish) => self.finish(finish),
+            }
+        }
+    }
+
+    fn prepare(&mut self) {
+        notify::status("starting: preparing the container");
+        let Some(ends) = &self.ends else { return };
+        match worker::fork_prepare(&self.context, ends, self.attached.is_some()) {
+            Ok((child, report)) => {
+                self.worker = Some(Worker::Prepare {
+                    child,
+                    report,
+                    is_runtime: false,
+                });
+            }
+            Err(error) => {
+                let text = format!("fork the prepare worker: {error}");
+                self.events
+                    .push_back(Event::PrepareFailed(ExitCode::Error.number(), text));
+            }
+        }
+    }
+
+    /// The log driver is known now; the container's ends of the pipes are the runtime's from here on.
+    pub(super) fn open_streams(&mut self, launch: &Launch) {
+        self.ends = None;
+        let Some((stdout, stderr)) = self.sources.take() else {
+            return;
+        };
+        let (to_stdout, to_stderr) = self.attached.take().unzip();
+        if launch.driver == LogDriver::K8sFile {
+            let path = launch.log_file.as_deref().unwrap_or(Path::new("/dev/null"));
+            match K8sFile::open(path, launch.log_max) {
+                Ok(file) => self.log_file = Some(file),
+                Err(error) => eprintln!(
+                    "<3>open log {}: {error}; its lines are lost",
+                    path.display()
+                ),
+            }
+        }
+        let sink = |priority| match launch.driver {
+            LogDriver::Journald => {
+                let identifier = self.context.name.as_str().to_owned();
+                let stream = journal::connect(&identifier, priority).ok();
+                Sink::Journal {
+                    stream,
+                    identifier,
+                    priority,
+                }
+            }
+            LogDriver::K8sFile => Sink::File,
+            LogDriver::Passthrough | LogDriver::None => fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/null")
+                .map_or(Sink::File, |null| Sink::Null(null.into())),
+        };
+        self.streams
+            .push(Stream::new("stdout", stdout, to_stdout, sink(INFO)));
+        self.streams.push(Stream::new(
+            "stderr",
+            stderr,
+            to_stderr,
+            sink(launch.stderr_priority),
+        ));
+        match (&self.client, self.stdin.take()) {
+            (Some(client), Some(stdin)) if launch.interactive => {
+                use std::os::fd::AsFd;
+                warn(
+                    "hand standard input to the client",
+                    client.give_stdin(stdin.as_fd()),
+                );
+                self.stdin = Some(stdin);
+            }
+            (None, stdin) if launch.interactive => self.stdin = stdin,
+            (_, _) => {}
+        }
+    }
+
+    fn start(&mut self) {
+        notify::status("starting: running the command");
+        let Some(launch) = &self.launch else { return };
+        match worker::spawn_start(&self.context, &launch.runtime) {
+            Ok(child) => self.worker = Some(Worker::Start(child)),
+            Err(error) => {
+                let text = format!("runtime start: {error}");
+                self.events
+                    .push_back(Event::StartFailed(ExitCode::Error.number(), text));
+            }
+        }
+    }
+
+    fn ready(&mut self) {
+        let now = now();
+        let Some(payload) = &mut self.payload else {
+            return;
+        };
+        payload.started = now;
+        let file = Payload {
+            pid: payload.pid,
+            start_ticks: start_ticks(payload.pid),
+            nonce: self.context.nonce.clone(),
+            started: now,
+            cgroup: self.context.cgroup.payload_path(),
+        };
+        let path = self.context.layout.payload_file(&self.context.id);
+        warn(
+            "write the payload file",
+            Host.write_file(&path, &file.render(), 0o600, Durability::Cached),
+        );
+        notify::ready("running");
+    }
+
+    fn say_stopping(&mut self, left: Option<Duration>) {
+        let signal = self.machine.policy.stop_signal;
+        let text = match left {
+            Some(left) => format!("stopping: {signal} sent, {} s left", left.as_secs()),
+            None => format!("stopping: {signal} sent, waiting for the payload"),
+        };
+        notify::stopping(&text);
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        let Some(payload) = &self.payload else { return };
+        if let Some(pidfd) = &payload.pidfd {
+            match pidfd.send_signal(i32::from(signal.number())) {
+                // It has just ended.
+                Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => {}
+                result => warn("signal the payload", result),
+            }
+        }
+    }
+
+    fn kill_payload(&mut self) {
+        if self.machine.stop == StopKind::TimedOut && self.payload.is_some() {
+            eprintln!("<4>the payload did not end in time after the stop signal: killing it");
+        }
+        warn(
+            "kill the payload's cgroup",
+            self.context.cgroup.kill_payload(),
+        );
+        self.signal(Signal::KILL);
+    }
+
+    fn abort_worker(&mut self) {
+        if let Some(Worker::Prepare { child, .. } | Worker::Start(child) | Worker::Cleanup(child)) =
+            &self.worker
+        {
+            warn(
+                "kill the worker",
+                child.pidfd.send_signal(nix::libc::SIGKILL),
+            );
+        }
+    }
+
+    fn write_record(&mut self) {
+        let Some(record) = self.record() else { return };
+        if let Ended::Unstarted { reason, .. } = &record.ended {
+            self.streams.iter_mut().for_each(Stream::discard);
+            eprintln!("<3>{reason}");
+        }
+        let path = self.context.layout.exit_file(&self.context.id);
+        if let Err(error) = Host.write_file(&path, &record.render(), 0o600, Durability::Synced) {
+            // Our own end still tells systemd how the payload ended.
+            eprintln!(
+                "<3>write {}: {error}; the exit code stands in the unit only",
+                path.display()
+            );
+            self.events.push_back(Event::Recorded);
+        }
+    }
+
+    fn record(&self) -> Option<ExitRecord> {
+        Some(ExitRecord {
+            id: self.context.id.clone(),
+            name: self.context.name.clone(),
+            nonce: self.context.nonce.clone(),
+            ended: self.machine.ended.clone()?,
+            oom: self.context.cgroup.oom_killed(),
+            stop: self.machine.stop,
+            started: self.payload.as_ref().map_or(0, |payload| payload.started),
+            finished: now(),
+        })
+    }
+
+    fn clean_up(&mut self) {
+        match worker::fork_cleanup(&self.context) {
+            Ok(child) => self.worker = Some(Worker::Cleanup(child)),
+            Err(error) => {
+                eprintln!("<4>fork the cleanup worker: {error}; the next start cleans up");
+                self.events.push_back(Event::CleanedUp);
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        self.ends = None;
+        self.stdin = None;
+        self.draining = true;
+        self.streams.iter_mut().for_each(Stream::last_call);
+    }
+
+    /// Ends the process: exactly as the payload did, but for ordered stops.
+    fn finish(&mut self, finish: Finish) {
+        let text = match self.machine.ended.as_ref() {
+            Some(Ended::Payload(ExitStatus::Exited(code))) => format!("exited with code {code}"),
+            Some(Ended::Payload(ExitStatus::Signaled(signal))) => format!("killed by {signal}"),
+            Some(Ended::Unstarted { reason, .. }) => format!("not started: {reason}"),
+            None => String::new(),
+        };
+        notify::status(&text);
+        if let (Some(client), Some(record)) = (&self.client, self.record()) {
+            self.streams.clear();
+            client.tell_exit(&record.render());
+        }
+        match finish {
+            Finish::Exit(code) => exit_now(i32::from(code)),
+            Finish::Signal(signal) => die_like(i32::from(signal.number())),
+        }
+    }
+}
+
+fn warn(what: &str, result: io::Result<()>) {
+    if let Err(error) = result {
+        eprintln!("<4>{what}: {error}; continuing");
+    }
+}
+
+fn now() -> u64 {
+    u64::try_from(realtime().as_micros()).unwrap_or(u64::MAX)
+}
+
+/// `starttime` of proc_pid_stat(5): with the pid it names one process of this boot.
+fn start_ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The command in parentheses may contain anything.
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    fields
+        .split_whitespace()
+        .nth(19)
+        .and_then(|ticks| ticks.parse().ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,268 @@
+//! The main process: one thread, one poll loop, signals first.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use inotify::{Inotify, WatchMask};
+
+use super::client::{self, Client};
+use super::k8s_file::K8sFile;
+use super::launch::Launch;
+use super::output::{Stream, Wait};
+use super::setup::{Context, SetupError};
+use super::worker::ContainerEnds;
+use crate::lifecycle::{Event, Run};
+use crate::sys::move_data::pipe;
+use crate::sys::poll::{Interest, Poller};
+use crate::sys::process::{Child, How, Pidfd};
+use crate::sys::time::boottime;
+
+/// While the journal cannot be reached it is tried again this often.
+const RETRY: Duration = Duration::from_millis(200);
+
+const SIGNALS: u64 = 0;
+const RUN_DIR: u64 = 1;
+const CLIENT: u64 = 2;
+const LAUNCH: u64 = 3;
+const STREAMS: u64 = 4;
+
+/// The child that works for us now.
+#[derive(Debug)]
+pub(super) enum Worker {
+    /// Builds the bundle and becomes the runtime.
+    Prepare {
+        child: Child,
+        report: OwnedFd,
+        /// It was seen alive after its report had ended: it is the runtime now.
+        is_runtime: bool,
+    },
+    /// The runtime's start.
+    Start(Child),
+    /// Cleans up.
+    Cleanup(Child),
+}
+
+/// The container's first process.
+#[derive(Debug)]
+pub(super) struct Payload {
+    pub(super) pid: i32,
+    pub(super) pidfd: Option<Pidfd>,
+    /// Microseconds since the epoch; 0 until it was started.
+    pub(super) started: u64,
+}
+
+/// One run.
+#[derive(Debug)]
+pub(super) struct Monitor {
+    pub(super) context: Context,
+    pub(super) machine: Run,
+    pub(super) events: VecDeque<Event>,
+    pub(super) worker: Option<Worker>,
+    pub(super) payload: Option<Payload>,
+    /// Children that ended before we knew whose they are.
+    pub(super) unknown: Vec<(i32, How)>,
+    pub(super) launch: Option<Launch>,
+    /// Closed once the runtime has them.
+    pub(super) ends: Option<ContainerEnds>,
+    /// Our end of the container's standard input.
+    pub(super) stdin: Option<OwnedFd>,
+    pub(super) streams: Vec<Stream>,
+    /// The pipes' read ends until the log driver is known.
+    pub(super) sources: Option<(OwnedFd, OwnedFd)>,
+    pub(super) attached: Option<(OwnedFd, OwnedFd)>,
+    pub(super) client: Option<Client>,
+    pub(super) log_file: Option<K8sFile>,
+    pub(super) draining: bool,
+    inotify: Inotify,
+    poller: Poller,
+}
+
+impl Monitor {
+    /// Everything that can fail before the first effect.
+    pub(super) fn new(context: Context) -> Result<Self, SetupError> {
+        let pipe = || pipe().map_err(SetupError::system("make a pipe"));
+        let (stdin_read, stdin) = pipe()?;
+        let (stdout, stdout_write) = pipe()?;
+        let (stderr, stderr_write) = pipe()?;
+        let inotify = Inotify::init().map_err(SetupError::system("watch the run directory"))?;
+        inotify
+            .watches()
+            .add(context.run_dir(), WatchMask::MOVED_TO)
+            .map_err(SetupError::system("watch the run directory"))?;
+        let mut monitor = Self {
+            machine: Run::begin().0,
+            events: VecDeque::new(),
+            worker: None,
+            payload: None,
+            unknown: Vec::new(),
+            launch: None,
+            ends: Some(ContainerEnds {
+                stdin: stdin_read,
+                stdout: stdout_write,
+                stderr: stderr_write,
+            }),
+            stdin: Some(stdin),
+            streams: Vec::new(),
+            sources: Some((stdout, stderr)),
+            attached: None,
+            client: None,
+            log_file: None,
+            draining: false,
+            inotify,
+            poller: Poller::new(),
+            context,
+        };
+        monitor.attach_client();
+        monitor.watch().map_err(SetupError::system("poll"))?;
+        Ok(monitor)
+    }
+
+    fn attach_client(&mut self) {
+        let path = self.context.layout.client_socket(&self.context.id);
+        match client::attach(&path) {
+            Ok(Some(attached)) => {
+                self.client = Some(attached.client);
+                self.attached = Some((attached.stdout, attached.stderr));
+            }
+            Ok(None) => {}
+            Err(error) => eprintln!("<4>client of a foreground run: {error}; running without it"),
+        }
+    }
+
+    fn watch(&mut self) -> io::Result<()> {
+        self.poller
+            .add(SIGNALS, &self.context.signals, Interest::Read)?;
+        self.poller.add(RUN_DIR, &self.inotify, Interest::Read)?;
+        if let Some(client) = &self.client {
+            self.poller.add(CLIENT, client, Interest::Read)?;
+        }
+        Ok(())
+    }
+
+    /// Runs to the end; the process then ends as the payload did.
+    pub(super) fn run(&mut self) -> ExitCode {
+        let (machine, effects) = Run::begin();
+        self.machine = machine;
+        self.perform(effects);
+        loop {
+            while let Some(event) = self.events.pop_front() {
+                let effects = self.machine.step(event, boottime());
+                self.perform(effects);
+            }
+            let waits = self.move_output();
+            if !self.events.is_empty() {
+                continue;
+            }
+            if let Err(error) = self.wait(&waits) {
+                // poll(2) fails for want of memory only: the turn is done all the same.
+                eprintln!("<4>poll: {error}; trying again");
+                std::thread::sleep(RETRY);
+            }
+            self.collect();
+        }
+    }
+
+    /// One bounded turn of each stream.
+    fn move_output(&mut self) -> Vec<Wait> {
+        let log_file = &mut self.log_file;
+        let waits: Vec<Wait> = self
+            .streams
+            .iter_mut()
+            .map(|stream| stream.turn(log_file))
+            .collect();
+        if self.draining && waits.iter().all(|wait| *wait == Wait::Ended) {
+            self.draining = false;
+            self.events.push_back(Event::Drained);
+        }
+        waits
+    }
+
+    fn wait(&mut self, waits: &[Wait]) -> io::Result<()> {
+        let mut timeout = self
+            .machine
+            .deadline()
+            .map(|at| at.saturating_sub(boottime()));
+        for (token, (stream, wait)) in (STREAMS..).zip(self.streams.iter().zip(waits)) {
+            self.poller.remove(token);
+            let limit = match wait {
+                Wait::Nothing => Some(Duration::ZERO),
+                Wait::Later => Some(RETRY),
+                Wait::Source | Wait::Client | Wait::Sink | Wait::Ended => None,
+            };
+            timeout = timeout.into_iter().chain(limit).min();
+            if let Some((fd, write)) = stream.wait_on(*wait) {
+                let interest = if write {
+                    Interest::Write
+                } else {
+                    Interest::Read
+                };
+                self.poller.add(token, fd, interest)?;
+            }
+        }
+        self.poller.remove(LAUNCH);
+        if let Some(Worker::Prepare {
+            report,
+            is_runtime: false,
+            ..
+        }) = &self.worker
+        {
+            // Its record is small and waits in the pipe: only the end matters.
+            self.poller.add(LAUNCH, report.as_fd(), Interest::Urgent)?;
+        }
+        self.poller.wait(timeout).map(drop)
+    }
+
+    /// Everything that happened, as events; signals first.
+    fn collect(&mut self) {
+        self.collect_signals();
+        let hung_up = self
+            .poller
+            .ready()
+            .any(|ready| ready.token == LAUNCH && ready.hung_up);
+        if hung_up {
+            self.note_exec();
+        }
+        if self.poller.ready().any(|ready| ready.token == RUN_DIR) {
+            self.collect_run_dir();
+        }
+        if self.poller.ready().any(|ready| ready.token == CLIENT) {
+            self.collect_client();
+        }
+        if self.machine.deadline().is_some_and(|at| boottime() >= at) {
+            self.events.push_back(Event::Tick);
+        }
+    }
+
+    fn collect_run_dir(&mut self) {
+        let mut buffer = [0; 4096];
+        let mut recorded = false;
+        while let Ok(mut events) = self.inotify.read_events(&mut buffer) {
+            let exit = |event: inotify::Event<&std::ffi::OsStr>| {
+                event.name.is_some_and(|name| name == "exit")
+                    || event.mask.contains(inotify::EventMask::Q_OVERFLOW)
+            };
+            recorded |= events.any(exit);
+        }
+        if recorded && fs::exists(self.context.layout.exit_file(&self.context.id)).unwrap_or(false)
+        {
+            self.events.push_back(Event::Recorded);
+        }
+    }
+
+    fn collect_client(&mut self) {
+        match self.client.as_ref().map(Client::read) {
+            Some(client::Said::Eof) => self.stdin = None,
+            Some(client::Said::Gone) => {
+                self.poller.remove(CLIENT);
+                self.client = None;
+                self.attached = None;
+                self.streams.iter_mut().for_each(Stream::drop_client);
+            }
+            Some(client::Said::Nothing) | None => {}
+        }
+    }
+}

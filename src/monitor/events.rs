@@ -1,0 +1,185 @@
+//! Signals and ended children as events of the state machine.
+
+use std::fs;
+use std::io::Read;
+use std::time::Duration;
+
+use nix::libc;
+
+use super::engine::{Monitor, Payload, Worker};
+use super::launch::{self, Said};
+use super::reason;
+use crate::api::ExitCode;
+use crate::host::runtime;
+use crate::lifecycle::{Event, StopTimeout};
+use crate::sys::process::{How, Pidfd, reap};
+use crate::types::{ExitStatus, Signal};
+
+/// Children whose owner is not known yet; more are not remembered.
+const MAX_UNKNOWN: usize = 64;
+
+impl Monitor {
+    /// TERM is systemd's stop, ABRT its watchdog. All others came to the whole unit, payload included (`systemctl
+    /// kill`), or to us by mistake: the payload has its own, and we end only as it does.
+    pub(super) fn collect_signals(&mut self) {
+        while let Ok(Some(info)) = self.context.signals.read() {
+            match info.signo {
+                libc::SIGCHLD => {}
+                libc::SIGTERM | libc::SIGABRT => {
+                    let timeout = self.requested_timeout();
+                    self.events.push_back(Event::StopRequested(timeout));
+                }
+                _ => {}
+            }
+        }
+        while let Ok(Some(ended)) = reap() {
+            self.child_ended(ended.pid, ended.how);
+        }
+    }
+
+    /// `unitbox stop -t` leaves its timeout in a file, which is used once.
+    fn requested_timeout(&self) -> Option<StopTimeout> {
+        let path = self.context.layout.stop_request(&self.context.id);
+        let text = fs::read_to_string(&path).ok()?;
+        let _ = fs::remove_file(&path);
+        match text.trim().parse::<i64>().ok()? {
+            seconds @ 0.. => Some(StopTimeout::After(Duration::from_secs(
+                seconds.unsigned_abs(),
+            ))),
+            _ => Some(StopTimeout::Never),
+        }
+    }
+
+    fn child_ended(&mut self, pid: i32, how: How) {
+        let is_worker = match &self.worker {
+            Some(Worker::Prepare { child, .. } | Worker::Start(child) | Worker::Cleanup(child)) => {
+                child.pid == pid
+            }
+            None => false,
+        };
+        if is_worker {
+            let event = match self.worker.take().expect("it was just looked at") {
+                Worker::Prepare {
+                    report, is_runtime, ..
+                } => self.prepare_ended(report, is_runtime, how),
+                Worker::Start(_) => self.start_ended(how),
+                Worker::Cleanup(_) => match how {
+                    How::Exited(_) => Event::CleanedUp,
+                    How::Signaled { .. } => Event::CleanupKilled,
+                },
+            };
+            self.events.push_back(event);
+        } else if self
+            .payload
+            .as_ref()
+            .is_some_and(|payload| payload.pid == pid)
+        {
+            self.events.push_back(Event::PayloadEnded(status(how)));
+        } else if self.payload.is_none() && self.unknown.len() < MAX_UNKNOWN {
+            self.unknown.push((pid, how));
+        }
+    }
+
+    /// The worker's report has ended: if the worker lives, it has become the runtime.
+    pub(super) fn note_exec(&mut self) {
+        if let Some(Worker::Prepare {
+            child, is_runtime, ..
+        }) = &mut self.worker
+        {
+            *is_runtime = child.pidfd.has_ended().is_ok_and(|ended| !ended);
+        }
+    }
+
+    fn prepare_ended(&mut self, report: std::os::fd::OwnedFd, is_runtime: bool, how: How) -> Event {
+        let mut text = String::new();
+        // Bounded by the pipe's size; a broken record is a cut one.
+        let _ = fs::File::from(report)
+            .take(64 << 10)
+            .read_to_string(&mut text);
+        match (launch::parse(&text), how) {
+            (Said::Ready(launch), How::Exited(0)) => {
+                self.machine.policy = launch.policy;
+                self.open_streams(&launch);
+                self.launch = Some(launch);
+                self.find_payload()
+            }
+            (Said::Ready(_), How::Signaled { signal, .. }) if is_runtime => {
+                Event::PrepareFailed(ExitCode::Error.number(), killed("create", signal))
+            }
+            (Said::Ready(_) | Said::Cut, How::Signaled { .. }) => Event::PrepareKilled,
+            (Said::Ready(_), How::Exited(_)) => {
+                let (code, text) = self.runtime_reason("create");
+                Event::PrepareFailed(code, text)
+            }
+            (Said::Failed(code, reason), _) => Event::PrepareFailed(code, reason),
+            (Said::Cut, How::Exited(code)) => {
+                let text = format!("the prepare worker ended with code {code}");
+                Event::PrepareFailed(ExitCode::Error.number(), text)
+            }
+        }
+    }
+
+    fn find_payload(&mut self) -> Event {
+        let path = self.context.run_dir().join("pid");
+        let pid = fs::read_to_string(&path)
+            .ok()
+            .and_then(|text| text.trim().parse::<i32>().ok());
+        let Some(pid) = pid else {
+            let text = format!("read {}: no process id", path.display());
+            return Event::PrepareFailed(ExitCode::Error.number(), text);
+        };
+        // It is our child (we are its subreaper), so that the number is its own until we reap it.
+        self.payload = Some(Payload {
+            pid,
+            pidfd: Pidfd::open(pid).ok(),
+            started: 0,
+        });
+        let early = self
+            .unknown
+            .iter()
+            .find(|(other, _)| *other == pid)
+            .map(|(_, how)| *how);
+        self.unknown = Vec::new();
+        if let Some(how) = early {
+            self.events.push_back(Event::Prepared);
+            return Event::PayloadEnded(status(how));
+        }
+        Event::Prepared
+    }
+
+    fn start_ended(&mut self, how: How) -> Event {
+        match how {
+            How::Exited(0) => Event::Started,
+            How::Exited(_) => {
+                let (code, text) = self.runtime_reason("start");
+                Event::StartFailed(code, text)
+            }
+            How::Signaled { signal, .. } => {
+                Event::StartFailed(ExitCode::Error.number(), killed("start", signal))
+            }
+        }
+    }
+
+    fn runtime_reason(&self, verb: &str) -> (u8, String) {
+        reason::of_log(
+            verb,
+            &runtime::log_file(&self.context.layout, &self.context.id),
+        )
+    }
+}
+
+fn killed(verb: &str, signal: i32) -> String {
+    let name = Signal::from_number(i64::from(signal));
+    let name = name.map_or_else(|_| signal.to_string(), |signal| signal.to_string());
+    format!("runtime {verb} was killed by {name}")
+}
+
+fn status(how: How) -> ExitStatus {
+    match how {
+        How::Exited(code) => ExitStatus::Exited(code as u8),
+        How::Signaled { signal, .. } => {
+            // The kernel ends processes by signals 1 to 64 only.
+            ExitStatus::Signaled(Signal::from_number(i64::from(signal)).unwrap_or(Signal::KILL))
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What the prepare worker tells the main process: lines on a pipe that closes when the worker becomes the runtime.
+//!
+//! A record that lacks its last line means that the worker was killed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::definition::LogDriver;
+use crate::host::runtime::Runtime;
+use crate::lifecycle::{Policy, StopTimeout};
+use crate::types::Signal;
+
+/// What the main process keeps of a definition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Launch {
+    pub(super) runtime: Runtime,
+    pub(super) policy: Policy,
+    pub(super) interactive: bool,
+    pub(super) driver: LogDriver,
+    pub(super) stderr_priority: u8,
+    /// File and size limit in bytes of the k8s-file driver.
+    pub(super) log_file: Option<PathBuf>,
+    pub(super) log_max: Option<u64>,
+}
+
+/// What the worker said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Said {
+    /// The bundle is ready; the worker became the runtime.
+    Ready(Launch),
+    /// It cannot be made: exit code and reason.
+    Failed(u8, String),
+    /// Nothing whole.
+    Cut,
+}
+
+const END: &str = "END\n";
+
+impl Launch {
+    pub(super) fn render(&self) -> String {
+        let StopTimeout::After(timeout) = self.policy.stop_timeout else {
+            unreachable!("a definition's timeout is a number of seconds");
+        };
+        let driver = match self.driver {
+            LogDriver::Journald => "journald",
+            LogDriver::Passthrough => "passthrough",
+            LogDriver::K8sFile => "k8s-file",
+            LogDriver::None => "none",
+        };
+        let mut text = format!(
+            "RUNTIME={}\nSTOP_SIGNAL={}\nSTOP_TIMEOUT={}\nINTERACTIVE={}\nDRIVER={driver}\nSTDERR_PRIORITY={}\n",
+            self.runtime.program.display(),
+            self.policy.stop_signal.number(),
+            timeout.as_secs(),
+            self.interactive,
+            self.stderr_priority,
+        );
+        if let Some(file) = &self.log_file {
+            text.push_str(&format!("LOG_FILE={}\n", file.display()));
+        }
+        if let Some(max) = self.log_max {
+            text.push_str(&format!("LOG_MAX={max}\n"));
+        }
+        text + END
+    }
+}
+
+/// The record of a worker that gives up.
+pub(super) fn render_failure(code: u8, reason: &str) -> String {
+    let reason: String = reason
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    format!("FAILED={code}\nREASON={reason}\n{END}")
+}
+
+pub(super) fn parse(text: &str) -> Said {
+    let Some(text) = text.strip_suffix(END) else {
+        return Said::Cut;
+    };
+    let field = |key: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    };
+    if let (Some(code), Some(reason)) = (field("FAILED"), field("REASON")) {
+        return Said::Failed(code.parse().unwrap_or(125), reason.to_owned());
+    }
+    let launch = || {
+        let signal = Signal::from_number(field("STOP_SIGNAL")?.parse().ok()?).ok()?;
+        let timeout = Duration::from_secs(field("STOP_TIMEOUT")?.parse().ok()?);
+        Some(Launch {
+            runtime: Runtime {
+                program: PathBuf::from(field("RUNTIME")?),
+            },
+            policy: Policy {
+                stop_signal: signal,
+                stop_timeout: StopTimeout::After(timeout),
+            },
+            interactive: field("INTERACTIVE")? == "true",
+            driver: match field("DRIVER")? {
+                "journald" => LogDriver::Journald,
+                "passthrough" => LogDriver::Passthrough,
+                "k8s-file" => LogDriver::K8sFile,
+                "none" => LogDriver::None,
+                _ => return None,
+            },
+            stderr_priority: field("STDERR_PRIORITY")?.parse().ok()?,
+            log_file: field("LOG_FILE").map(PathBuf::from),
+            log_max: field("LOG_MAX").and_then(|max| max.parse().ok()),
+        })
+    };
+    launch().map_or(Said::Cut, Said::Ready)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_record_counts() {
+        let launch = Launch {
+            runtime: Runtime {
+                program: "/usr/sbin/runc".into(),
+            },
+            policy: Policy::default(),
+            interactive: true,
+            driver: LogDriver::K8sFile,
+            stderr_priority: 3,
+            log_file: Some("/var/log/x".into()),
+            log_max: Some(1 << 20),
+        };
+        let text = launch.render();
+        assert_eq!(parse(&text), Said::Ready(launch));
+        for cut in 0..text.len() {
+            assert_eq!(parse(&text[..cut]), Said::Cut, "cut at {cut}");
+        }
+        let failed = render_failure(125, "a\nDRIVER=none");
+        assert_eq!(
+            parse(&failed),
+            Said::Failed(125, "a DRIVER=none".to_owned())
+        );
+    }
+}

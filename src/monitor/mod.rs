@@ -1,0 +1,49 @@
+//! `unitbox-monitor`: ExecStart of every container's unit.
+//!
+//! The main process is tiny and does nothing that can fail: it is the container's parent (child subreaper), moves its
+//! output, writes the exit file and ends as the payload did. Everything richer is a worker, forked when needed.
+
+mod client;
+mod effects;
+mod engine;
+mod events;
+mod journal;
+mod k8s_file;
+mod launch;
+mod notify;
+mod output;
+mod reason;
+mod setup;
+mod worker;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the monitor of one container: `unitbox-monitor [--root=DIR] NAME`.
+///
+/// Returns only if the run could not even begin; otherwise the process ends as the payload did.
+pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
+    let request = match setup::parse(args) {
+        Ok(setup::Request::Run(request)) => request,
+        Ok(setup::Request::Version) => {
+            println!("unitbox-monitor {}", env!("CARGO_PKG_VERSION"));
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return fail(&error),
+    };
+    match setup::Context::new(&request).and_then(engine::Monitor::new) {
+        Ok(mut monitor) => monitor.run(),
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &setup::SetupError) -> ExitCode {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    eprintln!("<3>{text}");
+    ExitCode::from(crate::api::ExitCode::Error.number())
+}

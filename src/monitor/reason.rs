@@ -1,0 +1,97 @@
+//! Why a runtime failed: its log's last message, and the exit code that Podman gives it.
+
+use std::fs;
+use std::path::Path;
+
+use crate::api::ExitCode;
+
+/// The exit code and one line for a runtime's failure.
+pub(super) fn of_log(verb: &str, log: &Path) -> (u8, String) {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let Some(message) = last_message(&text) else {
+        return (
+            ExitCode::Error.number(),
+            format!("runtime {verb} failed without a message"),
+        );
+    };
+    (code(&message), message)
+}
+
+/// Only what is said about the program itself makes 126 or 127; a missing mount source is our error, 125.
+fn code(message: &str) -> u8 {
+    let lower = message.to_ascii_lowercase();
+    let about_program = lower.contains("exec: \"") || lower.contains("executable");
+    let code = if !about_program {
+        ExitCode::Error
+    } else if lower.contains("permission denied") || lower.contains("is a directory") {
+        ExitCode::NotExecutable
+    } else if lower.contains("not found") || lower.contains("no such file") {
+        ExitCode::NotFound
+    } else {
+        ExitCode::NotExecutable
+    };
+    code.number()
+}
+
+/// The `msg` of the last line that has one (`--log-format json` of runc(8) and crun(1)).
+fn last_message(log: &str) -> Option<String> {
+    let line = log.lines().rev().find(|line| line.contains("\"msg\""))?;
+    let rest = line[line.find("\"msg\"")? + 5..]
+        .trim_start()
+        .strip_prefix(':')?
+        .trim_start();
+    let mut chars = rest.strip_prefix('"')?.chars();
+    let mut message = String::new();
+    loop {
+        match chars.next()? {
+            '"' => return Some(message.trim().to_owned()),
+            '\\' => match chars.next()? {
+                'n' | 't' | 'r' => message.push(' '),
+                'u' => {
+                    let hex: String = chars.by_ref().take(4).collect();
+                    let code = u32::from_str_radix(&hex, 16).ok().and_then(char::from_u32);
+                    message.push(code.filter(|c| !c.is_control()).unwrap_or('?'));
+                }
+                other => message.push(other),
+            },
+            c if c.is_control() => message.push(' '),
+            c => message.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runtimes_words_become_podmans_codes() {
+        for (message, expected) in [
+            (
+                r#"runc create failed: unable to start container process: exec: "nope": executable file not found in $PATH"#,
+                127,
+            ),
+            (
+                r#"exec: "/nope": stat /nope: no such file or directory"#,
+                127,
+            ),
+            (r#"exec: "/etc/passwd": permission denied"#, 126),
+            (
+                "executable file `nope` not found in $PATH: No such file or directory",
+                127,
+            ),
+            ("open executable: Permission denied", 126),
+            ("mount `/x` to `/y`: No such file or directory", 125),
+        ] {
+            assert_eq!(code(message), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn the_last_message_is_found_and_unescaped() {
+        let log = "{\"level\":\"warning\",\"msg\":\"old\"}\n{\"level\":\"error\",\"msg\":\"exec: \\\"x\\\":\\u0020a\\nb\",\"time\":\"t\"}\n";
+        assert_eq!(last_message(log).as_deref(), Some("exec: \"x\": a b"));
+        assert_eq!(last_message("{\"msg\":\"cut"), None);
+        assert_eq!(last_message(""), None);
+    }
+}

@@ -1,0 +1,155 @@
+//! From the command line and the environment to what a run needs before its first effect.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::api::Layout;
+use crate::host::cgroup::{CgroupError, UnitCgroup};
+use crate::sys::id::random_bytes;
+use crate::sys::process::set_subreaper;
+use crate::sys::signals::{SignalFd, SignalSet};
+use crate::types::{ContainerId, ContainerName, IdError, NameError};
+
+/// Why a run cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SetupError {
+    #[error("usage: unitbox-monitor [--root=DIR] NAME")]
+    Usage,
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error("no container with name {0:?}")]
+    NoContainer(ContainerName),
+    #[error("container {name:?}")]
+    BadLink {
+        name: ContainerName,
+        source: IdError,
+    },
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    #[error("{what}")]
+    System { what: String, source: io::Error },
+}
+
+impl SetupError {
+    /// Names what was done when a system call failed.
+    pub(super) fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| SetupError::System { what, source }
+    }
+}
+
+/// What the command line asks for.
+pub(super) enum Request {
+    Run(RunRequest),
+    Version,
+}
+
+/// One run of one container.
+pub(super) struct RunRequest {
+    layout: Layout,
+    name: ContainerName,
+}
+
+pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, SetupError> {
+    let mut root = PathBuf::from("/");
+    let mut name = None;
+    for arg in args.skip(1) {
+        let arg = arg.to_str().ok_or(SetupError::Usage)?;
+        match arg.strip_prefix("--root=") {
+            Some(dir) => root = PathBuf::from(dir),
+            None if arg == "--version" => return Ok(Request::Version),
+            None if arg.starts_with('-') || name.is_some() => return Err(SetupError::Usage),
+            None => name = Some(arg.parse()?),
+        }
+    }
+    let name = name.ok_or(SetupError::Usage)?;
+    Ok(Request::Run(RunRequest {
+        layout: Layout::new(root),
+        name,
+    }))
+}
+
+/// What does not change during a run.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) layout: Layout,
+    pub(super) name: ContainerName,
+    pub(super) id: ContainerId,
+    /// systemd's invocation id, or a random number when run by hand.
+    pub(super) nonce: String,
+    pub(super) boot_id: String,
+    pub(super) cgroup: UnitCgroup,
+    pub(super) signals: SignalFd,
+}
+
+impl Context {
+    /// Finds the container, blocks signals, becomes subreaper, enters its cgroup and makes the run directory.
+    pub(super) fn new(request: &RunRequest) -> Result<Self, SetupError> {
+        let (layout, name) = (request.layout.clone(), request.name.clone());
+        let signals = SignalFd::new(&SignalSet::all_but_faults())
+            .map_err(SetupError::system("block signals"))?;
+        set_subreaper().map_err(SetupError::system("become subreaper"))?;
+        let id = find(&layout, &name)?;
+        let cgroup = UnitCgroup::enter()?;
+        let run = layout.run_container(&id);
+        for dir in [layout.run(), run.clone()] {
+            private_dir(&dir)
+                .map_err(SetupError::system(format!("directory {}", dir.display())))?;
+        }
+        // An exit file of an earlier run must not be taken for one of this run.
+        match fs::remove_file(layout.exit_file(&id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(SetupError::system("remove old exit file")(error));
+            }
+            _ => {}
+        }
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Ok(Self {
+            nonce: nonce(),
+            boot_id: boot_id.trim().to_owned(),
+            layout,
+            name,
+            id,
+            cgroup,
+            signals,
+        })
+    }
+
+    pub(super) fn run_dir(&self) -> PathBuf {
+        self.layout.run_container(&self.id)
+    }
+}
+
+fn find(layout: &Layout, name: &ContainerName) -> Result<ContainerId, SetupError> {
+    let target =
+        fs::read_link(layout.name(name)).map_err(|_| SetupError::NoContainer(name.clone()))?;
+    let last = target.file_name().unwrap_or_default().to_string_lossy();
+    last.parse().map_err(|source| SetupError::BadLink {
+        name: name.clone(),
+        source,
+    })
+}
+
+/// A directory that only root may enter, also if it was looser before.
+fn private_dir(path: &Path) -> io::Result<()> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let mode = fs::symlink_metadata(path)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o711))?;
+    }
+    Ok(())
+}
+
+fn nonce() -> String {
+    if let Ok(id) = std::env::var("INVOCATION_ID") {
+        return id;
+    }
+    let bytes: [u8; 16] = random_bytes().unwrap_or_default();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

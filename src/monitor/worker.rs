@@ -1,0 +1,221 @@
+//! The workers: prepare (which becomes `runc create`), start and cleanup.
+
+use std::error::Error;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use super::journal;
+use super::launch::{self, Launch};
+use super::setup::Context;
+use crate::api::ExitCode;
+use crate::container::cleanup;
+use crate::container::prepare::{self, Prepared, RunFacts};
+use crate::definition::LogDriver;
+use crate::host::runtime::{Command, Runtime};
+use crate::host::world::Host;
+use crate::lifecycle::{Policy, StopTimeout};
+use crate::sys::exec::Exec;
+use crate::sys::move_data::{pipe, write};
+use crate::sys::process::Child;
+use crate::sys::time::realtime;
+use crate::sys::worker::fork_worker;
+
+/// Standard priority of output in the journal: info (syslog(3)).
+pub(super) const INFO: u8 = 6;
+
+/// The container's ends of its three standard streams.
+#[derive(Debug)]
+pub(super) struct ContainerEnds {
+    pub(super) stdin: OwnedFd,
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+}
+
+/// Forks the prepare worker; the descriptor gives its [`Launch`] record and ends when it has become the runtime.
+pub(super) fn fork_prepare(
+    context: &Context,
+    ends: &ContainerEnds,
+    attached: bool,
+) -> io::Result<(Child, OwnedFd)> {
+    let (report, to_report) = pipe()?;
+    let child = fork_worker(|| {
+        trace_to_journal();
+        match prepare_and_become(context, ends, attached, &to_report) {
+            Ok(never) => match never {},
+            Err((code, error)) => {
+                let text = launch::render_failure(code, &chain(&*error));
+                let _ = write(&to_report, text.as_bytes());
+                1
+            }
+        }
+    })?;
+    Ok((child, report))
+}
+
+type Failure = (u8, Box<dyn Error>);
+
+fn prepare_and_become(
+    context: &Context,
+    ends: &ContainerEnds,
+    attached: bool,
+    report: &OwnedFd,
+) -> Result<std::convert::Infallible, Failure> {
+    let ours = |error: Box<dyn Error>| (ExitCode::Error.number(), error);
+    let run = RunFacts {
+        layout: &context.layout,
+        cgroup: &context.cgroup,
+        nonce: &context.nonce,
+        boot_id: &context.boot_id,
+        now: u64::try_from(realtime().as_micros()).unwrap_or(u64::MAX),
+    };
+    let prepared =
+        prepare::prepare(&context.id, &run, &mut Host).map_err(|error| ours(Box::new(error)))?;
+    for warning in &prepared.warnings {
+        tracing::warn!("{warning}");
+    }
+    let streams = Streams::of(&prepared, ends, attached).map_err(ours)?;
+    let record = launch_of(context, &prepared);
+    write(report, record.render().as_bytes()).map_err(|error| ours(Box::new(error)))?;
+    let command = prepared.runtime.create(&context.layout, &context.id);
+    let error = program(&command)
+        .stdin(streams.stdin.as_fd())
+        .stdout(streams.stdout.as_fd())
+        .stderr(streams.stderr.as_fd())
+        .exec_now();
+    Err(ours(Box::new(error)))
+}
+
+/// The three descriptors that the runtime, and through it the payload, gets.
+struct Streams {
+    stdin: OwnedFd,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+}
+
+impl Streams {
+    fn of(
+        prepared: &Prepared,
+        ends: &ContainerEnds,
+        attached: bool,
+    ) -> Result<Self, Box<dyn Error>> {
+        let options = &prepared.definition.options;
+        let null = || {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open("/dev/null")
+                .map(OwnedFd::from)
+        };
+        let stdin = match options.interactive {
+            true => ends.stdin.try_clone()?,
+            false => null()?,
+        };
+        let (stdout, stderr) = match options.log_driver {
+            LogDriver::Passthrough if attached => {
+                return Err(
+                    "--log-driver=passthrough hands the journal to the container, which \
+                            leaves nothing for a client: use --detach"
+                        .into(),
+                );
+            }
+            LogDriver::Passthrough => {
+                let name = prepared.definition.name.as_str();
+                let priority = options.log.stderr_priority.unwrap_or(INFO);
+                (
+                    journal::connect(name, INFO)?,
+                    journal::connect(name, priority)?,
+                )
+            }
+            LogDriver::None if !attached => (null()?, null()?),
+            LogDriver::None | LogDriver::Journald | LogDriver::K8sFile => {
+                (ends.stdout.try_clone()?, ends.stderr.try_clone()?)
+            }
+        };
+        Ok(Self {
+            stdin,
+            stdout,
+            stderr,
+        })
+    }
+}
+
+fn launch_of(context: &Context, prepared: &Prepared) -> Launch {
+    let options = &prepared.definition.options;
+    let own_file = || context.layout.container(&context.id).join("ctr.log");
+    let timeout = u64::from(options.stop_timeout_or_default());
+    Launch {
+        runtime: prepared.runtime.clone(),
+        policy: Policy {
+            stop_signal: prepared.stop_signal,
+            stop_timeout: StopTimeout::After(std::time::Duration::from_secs(timeout)),
+        },
+        interactive: options.interactive,
+        driver: options.log_driver,
+        stderr_priority: options.log.stderr_priority.unwrap_or(INFO),
+        log_file: (options.log_driver == LogDriver::K8sFile).then(|| {
+            options
+                .log
+                .path
+                .as_ref()
+                .map_or_else(own_file, PathBuf::from)
+        }),
+        log_max: options.log.max_size,
+    }
+}
+
+/// Starts `runc start`.
+pub(super) fn spawn_start(context: &Context, runtime: &Runtime) -> io::Result<Child> {
+    let null = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    program(&runtime.start(&context.layout, &context.id))
+        .stdin(null.as_fd())
+        .stdout(null.as_fd())
+        .stderr(null.as_fd())
+        .spawn()
+        .map_err(io::Error::other)
+}
+
+/// Forks the cleanup worker.
+pub(super) fn fork_cleanup(context: &Context) -> io::Result<Child> {
+    fork_worker(|| {
+        trace_to_journal();
+        for error in cleanup::run(&context.layout, &context.id, &context.cgroup, &mut Host) {
+            tracing::warn!("{error}; the next start tries again");
+        }
+        0
+    })
+}
+
+fn program(command: &Command) -> Exec<'static> {
+    Exec::new(&command.program)
+        .args(command.args.iter().cloned())
+        .envs(Command::ENV)
+}
+
+/// The unit's standard error is the journal: no time, no colours.
+fn trace_to_journal() {
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(io::stderr)
+        .with_max_level(tracing::Level::WARN)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .finish();
+    // A worker is forked before anything sets one.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,80 @@
+//! Records on disk: one directory per container, one link per name. The filesystem is the database.
+//!
+//! `containers/<id>` appears whole or not at all, and so it goes: it is made and taken apart under a hidden name. The
+//! link `names/<name>` is made while the creator holds the container's lock; a link to nothing whose container nobody
+//! has locked is what a crash left behind, and counts as free. Damage to one container never hides another.
+
+mod container;
+mod directory;
+mod lock;
+mod lookup;
+mod names;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::types::{ContainerId, ContainerName};
+
+pub use container::{Listed, create, list, load, remove, sweep};
+pub use directory::{ensure_private, read_bounded, remove_tree, write_atomic};
+pub use lock::{ContainerLock, lock, try_lock};
+pub use lookup::{lookup, name_of, unique_prefix};
+
+/// What can go wrong with the records.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The name belongs to another container.
+    #[error(
+        "the container name \"{name}\" is already in use by {holder}; remove that container first to use the name again"
+    )]
+    NameTaken {
+        /// The name.
+        name: ContainerName,
+        /// Who has it.
+        holder: ContainerId,
+    },
+    /// Nothing of that name or id.
+    #[error("no container with name or ID \"{0}\" found: no such container")]
+    NoSuchContainer(String),
+    /// The prefix of more than one id.
+    #[error("more than one result for container name or ID \"{0}\": give more digits of the ID")]
+    Ambiguous(String),
+    /// The definition cannot be read; the container can still be removed.
+    #[error("container {id}: read definition")]
+    Broken {
+        /// Whose.
+        id: ContainerId,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A file operation failed.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// Names action and object of a failed file operation.
+    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+
+    /// Whether the container asked for is simply not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::NoSuchContainer(_))
+    }
+}
+
+#[cfg(test)]
+mod tests;
