@@ -146,6 +146,11 @@ pub fn remove(
     if ours {
         note(&mut errors, "remove", &link, world.remove_file(&link));
     }
+    // Whoever holds or waits for it looks again whether it is the current one.
+    let lock = layout.lock(id);
+    if lock.exists() {
+        note(&mut errors, "remove", &lock, world.remove_file(&lock));
+    }
     errors
 }
 

@@ -67,7 +67,8 @@ fn failed(
         let text = fs::read_to_string(site.layout.removed_exit(&definition.id)).ok()?;
         ExitRecord::parse(&text).ok().map(Exit::Recorded)
     };
-    let exit = after.exit.or_else(removed);
+    // A `--rm` container that is gone has left its record; systemd knows less.
+    let exit = removed().or(after.exit);
     if let Some(Exit::Recorded(ExitRecord {
         ended: Ended::Unstarted { code, reason },
         nonce,
