@@ -23,6 +23,7 @@
 pub mod api;
 pub mod container;
 pub mod definition;
+pub mod generator;
 pub mod host;
 pub mod image;
 pub mod lifecycle;
