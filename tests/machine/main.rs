@@ -4,4 +4,6 @@
 //! Run them as root: `cargo nextest run --config-file tests/nextest.toml --test machine`.
 
 mod harness;
+mod leaks;
 mod smoke;
+mod vm_smoke;
