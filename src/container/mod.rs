@@ -4,3 +4,6 @@ pub mod cleanup;
 pub mod observe;
 pub mod prepare;
 mod user;
+
+#[cfg(test)]
+mod kill_tests;

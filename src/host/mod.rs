@@ -2,6 +2,8 @@
 
 pub mod cgroup;
 pub mod dbus;
+#[cfg(test)]
+pub(crate) mod fake_world;
 pub mod runtime;
 pub mod systemd;
 pub mod world;
