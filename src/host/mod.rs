@@ -2,6 +2,7 @@
 
 pub mod cgroup;
 pub mod dbus;
+pub mod failpoint;
 #[cfg(test)]
 pub(crate) mod fake_world;
 pub mod runtime;
