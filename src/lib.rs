@@ -21,6 +21,8 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod api;
+pub mod bus;
+pub mod cli;
 pub mod container;
 pub mod definition;
 pub mod host;

@@ -1,2 +1,5 @@
 //! The `unitbox-bus` program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    unitbox::bus::main(std::env::args_os())
+}

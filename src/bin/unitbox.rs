@@ -1,2 +1,5 @@
 //! The `unitbox` program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    unitbox::cli::main(std::env::args_os())
+}

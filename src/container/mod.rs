@@ -1,9 +1,35 @@
 //! What the programs share, as functions over the records, systemd and the cgroups: no object, no state of its own.
 
+pub mod attach;
 pub mod cleanup;
+pub mod create;
+mod error;
+pub mod kill;
+pub mod logs;
+mod names;
 pub mod observe;
 pub mod prepare;
+pub mod remove;
+pub mod restore;
+pub mod start;
+pub mod stop;
+pub mod unit;
 mod user;
+pub mod wait;
 
 #[cfg(test)]
 mod kill_tests;
+
+pub use error::ContainerError;
+
+use crate::api::Layout;
+use crate::host::systemd::Manager;
+
+/// Where containers are, and who runs them: what every verb needs.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// Where things are.
+    pub layout: &'a Layout,
+    /// systemd.
+    pub manager: &'a dyn Manager,
+}

@@ -4,5 +4,7 @@
 //! Run them as root: `cargo nextest run --config-file tests/nextest.toml --test machine`.
 
 mod harness;
+mod kill_points;
 mod leaks;
 mod smoke;
+mod vm_smoke;

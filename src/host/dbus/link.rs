@@ -12,7 +12,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use zbus::connection::Builder;
 
-use super::wire::{Half, Wire};
+use super::inbox::Inbox;
+use super::wire::{Ends, Wire};
 
 /// What is at the other end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +59,11 @@ impl Link {
     /// No socket there, nobody listens, or authentication failed.
     pub fn connect(path: &Path, kind: Kind) -> Result<Self, zbus::Error> {
         let wire = Wire::connect(path)?;
-        let builder = Builder::socket(Half(Arc::clone(&wire))).internal_executor(false);
+        let ends = Ends {
+            wire: Arc::clone(&wire),
+            inbox: (kind == Kind::Peer).then(Inbox::default),
+        };
+        let builder = Builder::socket(ends).internal_executor(false);
         let builder = match kind {
             Kind::Peer => builder.p2p(),
             Kind::Bus => builder,

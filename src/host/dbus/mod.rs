@@ -3,6 +3,7 @@
 //! zbus is asynchronous; its own blocking interface starts two threads and an epoll loop, which cost a short-lived
 //! command more than the call it makes. Here the owner polls the socket with poll(2), whenever it has nothing to do.
 
+mod inbox;
 mod link;
 mod wire;
 

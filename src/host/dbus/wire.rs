@@ -11,6 +11,8 @@ use std::task::{Poll, Waker};
 use nix::poll::PollFlags;
 use zbus::connection::socket::{ReadHalf, Socket, Split, WriteHalf};
 
+use super::inbox::Inbox;
+
 /// A non-blocking unix socket and the tasks that wait for it.
 #[derive(Debug)]
 pub(super) struct Wire {
@@ -66,16 +68,32 @@ impl Wire {
     }
 }
 
-/// One half of a wire, as zbus wants it.
+/// The wire as zbus wants it.
 #[derive(Debug)]
-pub(super) struct Half(pub(super) Arc<Wire>);
+pub(super) struct Ends {
+    pub(super) wire: Arc<Wire>,
+    pub(super) inbox: Option<Inbox>,
+}
 
-impl Socket for Half {
-    type ReadHalf = Half;
-    type WriteHalf = Half;
+#[derive(Debug)]
+pub(super) struct ReadEnd(Ends);
 
-    fn split(self) -> Split<Half, Half> {
-        Split::new(Half(Arc::clone(&self.0)), self)
+#[derive(Debug)]
+pub(super) struct WriteEnd {
+    wire: Arc<Wire>,
+    peer: bool,
+}
+
+impl Socket for Ends {
+    type ReadHalf = ReadEnd;
+    type WriteHalf = WriteEnd;
+
+    fn split(self) -> Split<ReadEnd, WriteEnd> {
+        let write = WriteEnd {
+            wire: Arc::clone(&self.wire),
+            peer: self.inbox.is_some(),
+        };
+        Split::new(ReadEnd(self), write)
     }
 }
 
@@ -91,13 +109,20 @@ fn attempt<T>(mut call: impl FnMut() -> io::Result<T>) -> Option<io::Result<T>> 
 }
 
 #[async_trait::async_trait]
-impl ReadHalf for Half {
+impl ReadHalf for ReadEnd {
     async fn recvmsg(&mut self, buf: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-        poll_fn(|cx| match attempt(|| (&self.0.stream).read(buf)) {
-            Some(result) => Poll::Ready(result.map(|count| (count, Vec::new()))),
-            None => {
-                self.0.waiting().read = Some(cx.waker().clone());
-                Poll::Pending
+        let Ends { wire, inbox } = &mut self.0;
+        poll_fn(|cx| {
+            let read = || match inbox {
+                Some(inbox) => inbox.read(&wire.stream, buf),
+                None => (&wire.stream).read(buf),
+            };
+            match attempt(read) {
+                Some(result) => Poll::Ready(result.map(|count| (count, Vec::new()))),
+                None => {
+                    wire.waiting().read = Some(cx.waker().clone());
+                    Poll::Pending
+                }
             }
         })
         .await
@@ -105,19 +130,40 @@ impl ReadHalf for Half {
 }
 
 #[async_trait::async_trait]
-impl WriteHalf for Half {
+impl WriteHalf for WriteEnd {
     async fn sendmsg(&mut self, buffer: &[u8], _fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
-        poll_fn(|cx| match attempt(|| (&self.0.stream).write(buffer)) {
+        if self.peer && buffer == BEGIN {
+            return Ok(buffer.len());
+        }
+        if self.peer && buffer.starts_with(b"\0AUTH ") {
+            let written = self.write(&[buffer, BEGIN].concat()).await?;
+            // A new socket takes it whole, or something is very wrong.
+            return match written == buffer.len() + BEGIN.len() {
+                true => Ok(buffer.len()),
+                false => Err(io::ErrorKind::WriteZero.into()),
+            };
+        }
+        self.write(buffer).await
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        self.wire.stream.shutdown(std::net::Shutdown::Both)
+    }
+}
+
+/// The end of the handshake. systemd does not look at a message that it reads together with it until more comes, so it
+/// goes out with the first line, as sd-bus sends it.
+const BEGIN: &[u8] = b"BEGIN\r\n";
+
+impl WriteEnd {
+    async fn write(&self, buffer: &[u8]) -> io::Result<usize> {
+        poll_fn(|cx| match attempt(|| (&self.wire.stream).write(buffer)) {
             Some(result) => Poll::Ready(result),
             None => {
-                self.0.waiting().write = Some(cx.waker().clone());
+                self.wire.waiting().write = Some(cx.waker().clone());
                 Poll::Pending
             }
         })
         .await
-    }
-
-    async fn close(&mut self) -> io::Result<()> {
-        self.0.stream.shutdown(std::net::Shutdown::Both)
     }
 }

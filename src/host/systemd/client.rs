@@ -1,6 +1,7 @@
 //! The client of the running systemd.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -167,6 +168,33 @@ impl Systemd {
             .try_into()
             .expect("there are as many replies as requests"))
     }
+
+    /// As [`Self::properties`], by one request for all properties there are: systemd reads the file of a unit that is
+    /// not loaded anew for every request.
+    fn all_properties<const N: usize>(
+        &self,
+        object: &str,
+        path: &str,
+        wanted: [(&'static str, &'static str); N],
+    ) -> Result<[OwnedValue; N], SystemdError> {
+        let failed = |error| SystemdError::of("read state of", object, error);
+        let reply = self.with_session("read state of", object, |session| {
+            let connection = session.link.connection();
+            let destination = session.destination();
+            let call = connection.call_method(destination, path, Some(PROPERTIES), "GetAll", &"");
+            session.link.run(call)
+        })?;
+        let body = reply.body();
+        let mut all: HashMap<String, OwnedValue> = body.deserialize().map_err(failed)?;
+        let mut values = Vec::with_capacity(N);
+        for (_, name) in wanted {
+            let missing = || failed(zbus::Error::MissingParameter(name));
+            values.push(all.remove(name).ok_or_else(missing)?);
+        }
+        Ok(values
+            .try_into()
+            .expect("there are as many values as names"))
+    }
 }
 
 /// Awaits all; the first error ends it.
@@ -295,7 +323,10 @@ impl Manager for Systemd {
             restarts,
             cgroup,
             text,
-        ] = self.properties(name, &path, wanted)?;
+        ] = match self.call("find", name, "GetUnit", &name) {
+            Err(error) if error.is_no_such_unit() => self.all_properties(name, &path, wanted)?,
+            _ => self.properties(name, &path, wanted)?,
+        };
         Ok(UnitStatus {
             load_state: LoadState::from_word(&read::<String>(name, load)?),
             active_state: ActiveState::from_word(&read::<String>(name, active)?),

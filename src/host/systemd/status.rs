@@ -105,6 +105,8 @@ words! {
         Dependency = "dependency",
         /// Nothing to do for this unit in its state.
         Skipped = "skipped",
+        /// The unit is frozen; thaw it first.
+        Frozen = "frozen",
     }
 }
 

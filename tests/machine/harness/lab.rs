@@ -156,13 +156,22 @@ impl Drop for Lab {
     }
 }
 
-/// The tool, told to install the binaries of this very build unless the caller chose others.
 fn tool<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Command {
+    script("lab", args)
+}
+
+/// A script of `tests/lab`, told to install the binaries of this very build unless the caller chose
+/// others.
+pub(super) fn script<I, S>(name: &str, args: I) -> Command
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
     let built = Path::new(env!("CARGO_BIN_EXE_unitbox")).parent();
     let built = built.expect("an executable is in a directory").to_owned();
     let binaries = std::env::var_os("UNITBOX_BIN_DIR").map_or(built, PathBuf::from);
-    let mut command = Command::new(checkout.join("tests/lab/lab"));
+    let mut command = Command::new(checkout.join("tests/lab").join(name));
     command.args(args).env("UNITBOX_BIN_DIR", binaries);
     command
 }

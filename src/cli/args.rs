@@ -1,0 +1,276 @@
+//! The command line's grammar; the options of `create` and `run` are made from [`OPTIONS`].
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::error::CliError;
+use super::on_containers;
+use crate::container::create::Wish;
+use crate::definition::{Arity, OPTIONS, OptionSpec, Options};
+
+/// The whole grammar, for parsing, completion and man pages.
+pub fn command() -> Command {
+    Command::new("unitbox")
+        .about("Containers as real systemd units, with no daemon")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .arg(
+            Arg::new("root")
+                .long("root")
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .hide(true)
+                .help("Directory that all records lie below"),
+        )
+        .arg(
+            Arg::new("log-level")
+                .long("log-level")
+                .value_name("LEVEL")
+                .value_parser(["trace", "debug", "info", "warn", "error"])
+                .help("Log to standard error from this level on (UNITBOX_LOG, warn)"),
+        )
+        .subcommands(container_verbs())
+        .subcommands(image_verbs())
+        .subcommands(other_verbs())
+}
+
+fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .short(short)
+        .action(ArgAction::SetTrue)
+        .help(help)
+}
+
+fn seconds() -> Arg {
+    Arg::new("time")
+        .long("time")
+        .short('t')
+        .value_name("SECONDS")
+        .value_parser(value_parser!(i64))
+        .allow_negative_numbers(true)
+        .help("Seconds between the stop signal and SIGKILL; 0: at once, -1: never")
+}
+
+fn container_verbs() -> Vec<Command> {
+    vec![
+        with_options(Command::new("create").about("Make a container and do not start it")),
+        with_options(Command::new("run").about("Make a container and start it"))
+            .arg(switch("detach", Some('d'), "Return once the payload runs"))
+            .arg(
+                Arg::new("sig-proxy")
+                    .long("sig-proxy")
+                    .value_name("true|false")
+                    .num_args(0..=1)
+                    .require_equals(true)
+                    .default_value("true")
+                    .default_missing_value("true")
+                    .value_parser(value_parser!(bool))
+                    .help("Send the signals that the client gets to the payload"),
+            ),
+        on_containers(Command::new("start").about("Start containers")),
+        on_containers(Command::new("stop").about("Stop containers").arg(seconds())),
+        on_containers(Command::new("kill").about("Send a signal to payloads")).arg(
+            Arg::new("signal")
+                .long("signal")
+                .short('s')
+                .value_name("SIGNAL")
+                .default_value("KILL")
+                .help("Signal by name or number"),
+        ),
+        on_containers(Command::new("wait").about("Wait for the end and print the exit codes")),
+        Command::new("ps")
+            .about("List containers")
+            .arg(switch("all", Some('a'), "Also those that do not run"))
+            .arg(switch("quiet", Some('q'), "Ids only"))
+            .arg(switch("no-trunc", None, "Do not shorten ids and commands"))
+            .arg(format()),
+        on_containers(Command::new("inspect").about("Show all that is known, as JSON")),
+        Command::new("logs")
+            .about("Show what a container wrote")
+            .arg(switch("follow", Some('f'), "Go on until it ends"))
+            .arg(Arg::new("container").value_name("CONTAINER").required(true)),
+        on_containers(Command::new("rm").about("Remove containers"))
+            .arg(switch(
+                "force",
+                Some('f'),
+                "Stop those that run; ignore those that are not there",
+            ))
+            .arg(seconds()),
+    ]
+}
+
+fn format() -> Arg {
+    Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .value_parser(["json", "table"])
+        .default_value("table")
+        .help("Form of the output")
+}
+
+fn image_verbs() -> Vec<Command> {
+    let image = || {
+        Arg::new("images")
+            .value_name("IMAGE")
+            .num_args(1..)
+            .required(true)
+    };
+    vec![
+        Command::new("load")
+            .about("Load images of an OCI archive or layout")
+            .arg(
+                Arg::new("input")
+                    .long("input")
+                    .short('i')
+                    .value_name("FILE")
+                    .value_parser(value_parser!(PathBuf))
+                    .help("File or directory; without it, standard input"),
+            ),
+        Command::new("images")
+            .about("List images")
+            .arg(switch("quiet", Some('q'), "Ids only"))
+            .arg(switch("no-trunc", None, "Do not shorten ids"))
+            .arg(format()),
+        Command::new("rmi")
+            .about("Remove images")
+            .arg(switch("force", Some('f'), "Also their containers"))
+            .arg(image()),
+        Command::new("image")
+            .about("Verbs on images")
+            .subcommand_required(true)
+            .subcommand(
+                Command::new("exists")
+                    .about("End with 0 if the image is there, else with 1")
+                    .arg(Arg::new("image").value_name("IMAGE").required(true)),
+            ),
+    ]
+}
+
+fn other_verbs() -> Vec<Command> {
+    vec![
+        Command::new("version").about("Show the version"),
+        Command::new("completion")
+            .about("Print completions for a shell")
+            .arg(
+                Arg::new("shell")
+                    .value_name("SHELL")
+                    .value_parser(["bash", "zsh", "fish"])
+                    .required(true),
+            ),
+        Command::new("system")
+            .hide(true)
+            .about("Verbs for shipped units")
+            .subcommand_required(true)
+            .subcommand(Command::new("restore").about("Make what a boot has taken")),
+        Command::new("container")
+            .hide(true)
+            .about("Verbs for shipped units")
+            .subcommand_required(true)
+            .subcommand(
+                Command::new("cleanup")
+                    .about("Clean up behind a monitor that was killed")
+                    .arg(Arg::new("name").value_name("NAME").required(true)),
+            ),
+    ]
+}
+
+/// `create` and `run`: every option of the table, then image and command. `-h` is the host name there, as in Podman.
+fn with_options(command: Command) -> Command {
+    command
+        .disable_help_flag(true)
+        .arg(
+            Arg::new("help")
+                .long("help")
+                .action(ArgAction::Help)
+                .help("Print help"),
+        )
+        .args(OPTIONS.iter().map(option))
+        .arg(switch(
+            "rootfs",
+            None,
+            "Take a directory of the host instead of an image",
+        ))
+        .arg(
+            Arg::new("cidfile")
+                .long("cidfile")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Write the container's id to this new file"),
+        )
+        .arg(
+            Arg::new("words")
+                .value_name("IMAGE [COMMAND [ARG...]]")
+                .num_args(1..)
+                .required(true)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true),
+        )
+}
+
+fn option(spec: &OptionSpec) -> Arg {
+    let arg = Arg::new(spec.flag)
+        .long(spec.flag)
+        .short(spec.short)
+        .help(spec.help);
+    match spec.arity {
+        Arity::Switch => arg
+            .value_name("true|false")
+            .hide_possible_values(true)
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .action(ArgAction::Set),
+        // A value may begin with a dash, as in `--stop-timeout -1`, and the table refuses it by name.
+        Arity::One => arg
+            .value_name(spec.value)
+            .allow_hyphen_values(true)
+            .action(ArgAction::Set),
+        Arity::Many => arg
+            .value_name(spec.value)
+            .allow_hyphen_values(true)
+            .action(ArgAction::Append),
+    }
+}
+
+/// Reads what a user wants from the arguments of `create` and `run`.
+pub(super) fn wish(args: &ArgMatches) -> Result<Wish, CliError> {
+    let mut options = Options::default();
+    for spec in OPTIONS {
+        for value in args.get_many::<String>(spec.flag).into_iter().flatten() {
+            match value_of(spec, value) {
+                Some(value) => spec.apply(&mut options, &value)?,
+                None => tracing::debug!(name = value, "variable is not set here, left out"),
+            }
+        }
+    }
+    let mut words = args
+        .get_many::<String>("words")
+        .into_iter()
+        .flatten()
+        .cloned();
+    let from = words.next().expect("clap demands one word");
+    // What is no option of ours lands here: the table has refused it.
+    if from.starts_with('-') {
+        return Err(CliError::Usage(format!("unknown flag: {from}")));
+    }
+    Ok(Wish {
+        options,
+        from,
+        rootfs: args.get_flag("rootfs"),
+        command: words.collect(),
+    })
+}
+
+/// The value as given; a variable without one takes the caller's.
+fn value_of(spec: &OptionSpec, value: &str) -> Option<String> {
+    if spec.flag != "env" || value.contains('=') || value.is_empty() {
+        return Some(value.to_owned());
+    }
+    std::env::var(value)
+        .ok()
+        .map(|own| format!("{value}={own}"))
+}

@@ -1,0 +1,58 @@
+//! `create`.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+
+use super::error::CliError;
+use super::{Host, args, output};
+use crate::container::create;
+use crate::definition::Definition;
+
+pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let systemd = host.systemd()?;
+    let cid = CidFile::reserve(args)?;
+    let (definition, lock) = create::create(host.site(&systemd), args::wish(args)?)?;
+    drop(lock);
+    cid.write(&definition)?;
+    output::say(definition.id.as_str())?;
+    Ok(0)
+}
+
+/// The file of `--cidfile`: it must not be there before, so that nobody takes an older id for this one.
+pub(super) struct CidFile(Option<(PathBuf, std::fs::File)>, bool);
+
+impl CidFile {
+    pub(super) fn reserve(args: &ArgMatches) -> Result<Self, CliError> {
+        let Some(path) = args.get_one::<PathBuf>("cidfile") else {
+            return Ok(Self(None, true));
+        };
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        let file = file.map_err(CliError::io("make cidfile", show(path)))?;
+        Ok(Self(Some((path.clone(), file)), false))
+    }
+
+    pub(super) fn write(mut self, definition: &Definition) -> Result<(), CliError> {
+        if let Some((path, file)) = &mut self.0 {
+            file.write_all(definition.id.as_str().as_bytes())
+                .map_err(CliError::io("write cidfile", show(path)))?;
+        }
+        self.1 = true;
+        Ok(())
+    }
+}
+
+impl Drop for CidFile {
+    fn drop(&mut self) {
+        if let (Some((path, _)), false) = (&self.0, self.1) {
+            // No container, no file.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn show(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,135 @@
+//! Errors of the command line: one line each, and an exit code.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use crate::container::ContainerError;
+use crate::definition::OptionError;
+use crate::host::systemd::SystemdError;
+use crate::image;
+use crate::store::StoreError;
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// The caller is not root.
+    #[error("{0}: this verb needs root")]
+    NotRoot(String),
+    /// An option's value.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// A container.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// systemd.
+    #[error(transparent)]
+    Systemd(#[from] SystemdError),
+    /// An image.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// The records.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Wrong usage that only we can see.
+    #[error("{0}")]
+    Usage(String),
+    /// The user gave up.
+    #[error("{0}: cancelled")]
+    Cancelled(String),
+    /// The run ended without a word of its monitor.
+    #[error("container {name}: {reason}")]
+    Ended {
+        /// Which.
+        name: String,
+        /// What happened.
+        reason: String,
+        /// What to end with.
+        code: u8,
+    },
+    /// Several targets, some of which failed; each was told already.
+    #[error("some targets failed")]
+    Told(u8),
+    /// Reading or writing failed.
+    #[error("{action} {object}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        object: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}
+
+impl CliError {
+    pub(super) fn io(
+        action: &'static str,
+        object: impl Into<String>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let object = object.into();
+        move |source| Self::Io {
+            action,
+            object,
+            source,
+        }
+    }
+
+    /// What `unitbox` ends with.
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Container(error) => error.exit_code(),
+            Self::Ended { code, .. } | Self::Told(code) => *code,
+            Self::Cancelled(_) => 130,
+            _ => crate::api::ExitCode::Error.number(),
+        }
+    }
+
+    /// Says what went wrong: one line on standard error.
+    pub(super) fn report(&self) {
+        if !matches!(self, Self::Told(_)) {
+            eprintln!("{}", line(self));
+        }
+    }
+}
+
+/// The error and its causes, joined by `: `, each said once.
+pub(super) fn line(error: &dyn Error) -> String {
+    let mut text = format!("Error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            let _ = write!(text, ": {said}");
+        }
+        cause = error.source();
+    }
+    text.replace(['\n', '\r'], " ")
+}
+
+/// Wrong usage, or a question for help.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Nobody to tell if that fails.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("{}", usage_line(error));
+    ExitCode::from(crate::api::ExitCode::Error.number())
+}
+
+/// The first paragraph of clap's message as one line; the rest is usage that `--help` shows better.
+pub(super) fn usage_line(error: &clap::Error) -> String {
+    use clap::error::ErrorKind;
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "Error: no verb given, see unitbox --help".to_owned();
+    }
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = first.split_whitespace().collect();
+    let joined = words.join(" ");
+    format!(
+        "Error: {}",
+        joined.strip_prefix("error: ").unwrap_or(&joined)
+    )
+}

@@ -1,0 +1,158 @@
+//! An attached run: a real pipe from the payload to the caller, and the caller's signals to the payload.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use nix::libc;
+
+use super::error::CliError;
+use super::{INTERRUPT, run};
+use crate::api::Layout;
+use crate::container::attach::{Client, Detached, Listener};
+use crate::container::observe::{Exit, observe, payload_of};
+use crate::container::stop::Patience;
+use crate::container::{ContainerError, Site, kill, restore, start, stop, wait};
+use crate::definition::Definition;
+use crate::store;
+use crate::sys::move_data;
+use crate::sys::signals::{SignalFd, SignalSet};
+use crate::types::{ContainerId, UnitName};
+
+/// Signals a client passes on; those of its own terminal, children and faults stay its own.
+const PROXIED: [i32; 10] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGWINCH,
+    libc::SIGCONT,
+    libc::SIGVTALRM,
+];
+
+/// Blocks the signals that are passed on.
+pub(super) fn signals() -> Result<SignalFd, CliError> {
+    SignalSet::of(&PROXIED)
+        .and_then(|set| SignalFd::new(&set))
+        .map_err(CliError::io("block", "signals"))
+}
+
+/// Starts a container and serves it until its unit is gone.
+pub(super) fn run(
+    site: Site<'_>,
+    definition: &Definition,
+    signals: SignalFd,
+    proxy: bool,
+) -> Result<u8, CliError> {
+    let listener = Listener::new(site.layout, &definition.id)
+        .inspect_err(|_| run::discard(site, definition))?;
+    let (give_up, keep) = move_data::pipe().map_err(CliError::io("make", "a pipe"))?;
+    let started = AtomicBool::new(false);
+    let (layout, id) = (site.layout, &definition.id);
+    let interactive = definition.options.interactive;
+    thread::scope(|scope| {
+        let pump = scope.spawn(|| {
+            let stdin = io::stdin();
+            let client = Client::new(listener, stdin.as_fd(), give_up, Some(signals), interactive);
+            client.serve(&mut |signal| on_signal(layout, id, signal, &started, proxy))
+        });
+        if let Err(error) = start::start(site, definition) {
+            drop(keep);
+            return Err(abandon(site, definition, error));
+        }
+        started.store(true, Ordering::Release);
+        let served = pump.join().expect("the pump does not panic");
+        drop(keep);
+        finish(
+            site,
+            definition,
+            served.map_err(CliError::io("move", "output"))?,
+        )
+    })
+}
+
+/// Before the payload runs a signal that ends programs cancels the start; later it is the payload's.
+fn on_signal(layout: &Layout, id: &ContainerId, signal: i32, started: &AtomicBool, proxy: bool) {
+    let ending = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT].contains(&signal);
+    if !started.load(Ordering::Acquire) {
+        if ending {
+            INTERRUPT.store(true, Ordering::Release);
+        }
+        return;
+    }
+    if !proxy {
+        if ending {
+            // As without a handler: the client goes, the container stays.
+            crate::sys::process::die_like(signal);
+        }
+        return;
+    }
+    let sent = payload_of(layout, id)
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
+        .and_then(|payload| kill::open(&payload))
+        .and_then(|pidfd| pidfd.send_signal(signal));
+    if let Err(error) = sent {
+        tracing::info!(signal, %error, "signal found no payload");
+    }
+}
+
+/// A start that failed or was cancelled: nothing of a `--rm` container stays.
+fn abandon(site: Site<'_>, definition: &Definition, error: ContainerError) -> CliError {
+    let cancelled = error.is_interrupted();
+    if cancelled && let Err(error) = stop::stop(site, definition, Patience::Seconds(0)) {
+        tracing::warn!(name = %definition.name, %error, "not stopped");
+    }
+    run::discard(site, definition);
+    match cancelled {
+        true => CliError::Cancelled(format!("container {}: start", definition.name)),
+        false => error.into(),
+    }
+}
+
+fn finish(site: Site<'_>, definition: &Definition, detached: Detached) -> Result<u8, CliError> {
+    settle(site, definition)?;
+    if let Detached::Exit(record) = detached {
+        return Ok(record.shell_code());
+    }
+    let exit = match store::load(site.layout, &definition.id) {
+        Ok(_) => observe(site.layout, site.manager, definition)?.exit,
+        Err(_) => wait::removed(site.layout, definition.id.as_str())?,
+    };
+    if definition.options.remove {
+        restore::clean_up(site, &definition.name)?;
+    }
+    match exit {
+        Some(exit @ Exit::Recorded(_)) => Ok(exit.code().expect("a record has a code")),
+        Some(exit @ (Exit::Told { .. } | Exit::MonitorKilled { .. })) => Err(CliError::Ended {
+            name: definition.name.to_string(),
+            reason: "monitor killed".to_owned(),
+            code: exit.code().unwrap_or(137),
+        }),
+        Some(Exit::Unknown { .. }) | None => Err(CliError::Ended {
+            name: definition.name.to_string(),
+            reason: "monitor killed".to_owned(),
+            code: 137,
+        }),
+    }
+}
+
+/// Waits until the unit is over: the monitor has told the end and has next to nothing left to do.
+fn settle(site: Site<'_>, definition: &Definition) -> Result<(), CliError> {
+    let unit = UnitName::of(&definition.name);
+    let first = site.manager.status(&unit)?;
+    let (mut status, mut pause) = (first.clone(), Duration::from_millis(1));
+    while !status.active_state.is_over()
+        && status.invocation_id == first.invocation_id
+        && !status.sub_state.starts_with("auto-restart")
+    {
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+        status = site.manager.status(&unit)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! The command line: Podman's verbs, flags and exit codes.
+
+mod args;
+mod completion;
+mod create;
+mod error;
+mod foreground;
+mod images;
+mod inspect;
+mod kill;
+mod logs;
+mod output;
+mod ps;
+mod rm;
+mod run;
+mod start;
+mod stop;
+mod system;
+mod table;
+mod targets;
+mod trace;
+mod wait;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+use clap::{ArgMatches, Command};
+
+use crate::api::Layout;
+use crate::container::Site;
+use crate::host::systemd::Systemd;
+
+pub use args::command;
+use error::CliError;
+
+/// Set when the user wants out while a job is waited for.
+static INTERRUPT: AtomicBool = AtomicBool::new(false);
+
+/// Runs `unitbox`: one call, one exit code.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let matches = match command().try_get_matches_from(words) {
+        Ok(matches) => matches,
+        Err(error) => return error::usage(&error),
+    };
+    trace::start(&matches);
+    match dispatch(&matches) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            error.report();
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(matches: &ArgMatches) -> Result<u8, CliError> {
+    let (verb, args) = matches.subcommand().expect("clap demands a verb");
+    let span = tracing::info_span!("verb", name = verb);
+    let _entered = span.enter();
+    let root = matches.get_one::<PathBuf>("root");
+    let host = Host::new(root.cloned().unwrap_or_else(|| "/".into()));
+    match verb {
+        "completion" => completion::run(args),
+        "version" => output::version(),
+        _ => {
+            need_root(verb)?;
+            privileged(verb, args, &host)
+        }
+    }
+}
+
+fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    match verb {
+        "create" => create::run(args, host),
+        "run" => run::run(args, host),
+        "start" => start::run(args, host),
+        "stop" => stop::run(args, host),
+        "kill" => kill::run(args, host),
+        "wait" => wait::run(args, host),
+        "ps" => ps::run(args, host),
+        "inspect" => inspect::run(args, host),
+        "logs" => logs::run(args, host),
+        "rm" => rm::run(args, host),
+        "load" => images::load(args, host),
+        "images" => images::list(args, host),
+        "rmi" => images::remove(args, host),
+        "image" => images::image(args, host),
+        "system" => system::run(args, host),
+        "container" => system::container(args, host),
+        other => unreachable!("clap knows no verb {other}"),
+    }
+}
+
+fn need_root(verb: &str) -> Result<(), CliError> {
+    if nix::unistd::geteuid().is_root() {
+        Ok(())
+    } else {
+        Err(CliError::NotRoot(verb.to_owned()))
+    }
+}
+
+/// What every verb works with. systemd is connected to by those that need it.
+struct Host {
+    layout: Layout,
+}
+
+impl Host {
+    fn new(root: PathBuf) -> Self {
+        Self {
+            layout: Layout::new(root),
+        }
+    }
+
+    /// Connects to systemd. The root of the records is not systemd's: there is one systemd.
+    fn systemd(&self) -> Result<Systemd, CliError> {
+        Ok(Systemd::connect("/".as_ref())?.with_interrupt(&INTERRUPT))
+    }
+
+    fn site<'a>(&'a self, systemd: &'a Systemd) -> Site<'a> {
+        Site {
+            layout: &self.layout,
+            manager: systemd,
+        }
+    }
+}
+
+/// A verb on containers given by name or id.
+fn on_containers(command: Command) -> Command {
+    command.arg(
+        clap::Arg::new("containers")
+            .value_name("CONTAINER")
+            .num_args(1..)
+            .required(true),
+    )
+}
+
+#[cfg(test)]
+mod tests;

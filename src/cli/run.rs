@@ -1,0 +1,47 @@
+//! `run`: `create`, then `start`, in the background or attached.
+
+use clap::ArgMatches;
+
+use super::create::CidFile;
+use super::error::CliError;
+use super::{Host, args, foreground, output};
+use crate::container::stop::Patience;
+use crate::container::{Site, create, remove, start};
+use crate::definition::Definition;
+
+pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let wish = args::wish(args)?;
+    let systemd = host.systemd()?;
+    let site = host.site(&systemd);
+    let cid = CidFile::reserve(args)?;
+    let detached = args.get_flag("detach");
+    // From here on a signal must find somebody who clears away what was made.
+    let signals = (!detached).then(foreground::signals).transpose()?;
+    let (definition, lock) = create::create(site, wish)?;
+    drop(lock);
+    cid.write(&definition)?;
+    match signals {
+        Some(signals) => {
+            let proxy = args.get_one::<bool>("sig-proxy").copied().unwrap_or(true);
+            foreground::run(site, &definition, signals, proxy)
+        }
+        None => {
+            start::start(site, &definition).inspect_err(|_| discard(site, &definition))?;
+            output::say(definition.id.as_str())?;
+            Ok(0)
+        }
+    }
+}
+
+/// Removes what is left of a `--rm` container whose start failed; a kept one stays.
+pub(super) fn discard(site: Site<'_>, definition: &Definition) {
+    if !definition.options.remove {
+        return;
+    }
+    match remove::remove(site, &definition.id, true, Patience::Seconds(0)) {
+        Err(error) if !error.is_not_found() => {
+            tracing::warn!(name = %definition.name, %error, "not removed");
+        }
+        _ => {}
+    }
+}

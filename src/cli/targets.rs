@@ -1,0 +1,40 @@
+//! Verbs on several targets: each is tried, each error is told, the worst exit code counts.
+
+use clap::ArgMatches;
+
+use super::error::CliError;
+use crate::api::Layout;
+use crate::definition::Definition;
+use crate::store;
+
+/// The names or ids given.
+pub(super) fn texts<'a>(args: &'a ArgMatches, of: &str) -> impl Iterator<Item = &'a str> {
+    args.get_many::<String>(of)
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+}
+
+/// Does something for each target.
+pub(super) fn each<'a>(
+    targets: impl Iterator<Item = &'a str>,
+    mut action: impl FnMut(&'a str) -> Result<(), CliError>,
+) -> Result<u8, CliError> {
+    let mut worst = 0;
+    for target in targets {
+        if let Err(error) = action(target) {
+            error.report();
+            worst = worst.max(error.exit_code());
+        }
+    }
+    if worst == 0 {
+        Ok(0)
+    } else {
+        Err(CliError::Told(worst))
+    }
+}
+
+/// Finds a container and reads its definition.
+pub(super) fn find(layout: &Layout, text: &str) -> Result<Definition, CliError> {
+    Ok(store::load(layout, &store::lookup(layout, text)?)?)
+}

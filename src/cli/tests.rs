@@ -1,0 +1,261 @@
+use clap::ArgMatches;
+
+use super::{args, command, error, images, inspect, logs, ps, table};
+use crate::api::{Ended, ExitRecord, StopKind};
+use crate::container::observe::{Exit, Lost, Observation, State};
+use crate::container::stop::Patience;
+use crate::definition::{Definition, LogDriver, Options, Source, VERSION};
+use crate::types::{ContainerId, ExitStatus};
+
+fn parse(line: &str) -> Result<ArgMatches, clap::Error> {
+    command().try_get_matches_from(std::iter::once("unitbox").chain(line.split_whitespace()))
+}
+
+fn wish(line: &str) -> Result<crate::container::create::Wish, String> {
+    let matches = parse(line).map_err(|error| error::usage_line(&error))?;
+    let (_, args) = matches.subcommand().unwrap();
+    args::wish(args).map_err(|error| error::line(&error))
+}
+
+#[test]
+fn the_grammar_is_consistent() {
+    command().debug_assert();
+}
+
+#[test]
+fn options_end_where_the_image_begins() {
+    let wish =
+        wish("run --rm -i --name web -e A=b --env=C=d -h box img --rm -d --bogus -- -x").unwrap();
+    assert_eq!(wish.from, "img");
+    assert_eq!(wish.command, ["--rm", "-d", "--bogus", "--", "-x"]);
+    assert!(wish.options.remove && wish.options.interactive && !wish.rootfs);
+    assert_eq!(wish.options.hostname.as_deref(), Some("box"));
+    assert_eq!(wish.options.env.len(), 2);
+}
+
+#[test]
+fn switches_can_be_turned_off() {
+    assert!(!wish("run --rm=false img").unwrap().options.remove);
+    assert!(wish("run --rm=true img").unwrap().options.remove);
+    let text = wish("run --rm=maybe img").unwrap_err();
+    assert_eq!(
+        text,
+        "Error: invalid value \"maybe\" for --rm: not true or false"
+    );
+}
+
+#[test]
+fn variables_without_a_value_are_the_callers() {
+    let wish = wish("create -e PATH -e NO_SUCH_VARIABLE_HERE -e X= img").unwrap();
+    let names: Vec<&str> = wish
+        .options
+        .env
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(names, ["PATH", "X"]);
+}
+
+#[test]
+fn wrong_usage_is_one_line_that_names_it() {
+    for (line, part) in [
+        ("run --bogus img", "--bogus"),
+        ("run -Z img", "-Z"),
+        ("run", "IMAGE"),
+        ("run --network bridge img", "--network"),
+        ("run --stop-timeout -1 img", "--stop-timeout"),
+        ("stop --bogus web", "--bogus"),
+        ("stop -t x web", "--time"),
+        ("nonsense", "nonsense"),
+        ("rm", "CONTAINER"),
+        ("ps --format yaml", "--format"),
+    ] {
+        let text = match parse(line) {
+            Err(error) => error::usage_line(&error),
+            Ok(_) => wish(line).unwrap_err(),
+        };
+        assert!(
+            text.starts_with("Error: ") && text.contains(part),
+            "{line}: {text}"
+        );
+        assert!(!text.contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn patience_is_podmans() {
+    let time = |line: &str| {
+        let matches = parse(line).unwrap();
+        super::stop::patience(matches.subcommand().unwrap().1)
+    };
+    assert_eq!(time("stop web"), Patience::Own);
+    assert_eq!(time("stop -t 0 web"), Patience::Seconds(0));
+    assert_eq!(time("stop -t -1 web"), Patience::Forever);
+    assert_eq!(
+        time("stop --time=99999999999 web"),
+        Patience::Seconds(u32::MAX)
+    );
+    assert_eq!(time("rm -f -t 3 web"), Patience::Seconds(3));
+}
+
+fn definition(name: &str) -> Box<Definition> {
+    Box::new(Definition {
+        version: VERSION,
+        id: ContainerId::from_random([0xab; 32]),
+        name: name.parse().unwrap(),
+        created: 1_000_000,
+        source: Source::Image {
+            name: "localhost/busybox:latest".to_owned(),
+            id: "ff".repeat(32),
+        },
+        command: vec![
+            "sh".to_owned(),
+            "-c".to_owned(),
+            "echo hello; \x1b[2J exit 7".to_owned(),
+        ],
+        options: Options {
+            log_driver: LogDriver::None,
+            ..Options::default()
+        },
+    })
+}
+
+fn seen(state: State, exit: Option<Exit>) -> Observation {
+    Observation {
+        state,
+        exit,
+        pid: (state == State::Running).then_some(42),
+        started: if state == State::Running {
+            2_000_000
+        } else {
+            0
+        },
+        nonce: String::new(),
+        monitor: 0,
+        restarts: 0,
+    }
+}
+
+fn recorded(ended: Ended, oom: bool) -> Option<Exit> {
+    Some(Exit::Recorded(ExitRecord {
+        id: ContainerId::from_random([0xab; 32]),
+        name: "web".parse().unwrap(),
+        nonce: "n".to_owned(),
+        ended,
+        oom,
+        stop: StopKind::None,
+        started: 2_000_000,
+        finished: 3_000_000,
+    }))
+}
+
+#[test]
+fn the_table_is_podmans() {
+    let exited = recorded(Ended::Payload(ExitStatus::Exited(7)), false);
+    let entries = [
+        ps::Entry::Good(definition("web"), seen(State::Running, None)),
+        ps::Entry::Good(definition("job"), seen(State::Exited, exited)),
+        ps::Entry::Broken(ContainerId::from_random([0xcd; 32])),
+    ];
+    let text = ps::as_table(&entries, false, 8_000_000);
+    let want = "\
+CONTAINER ID  IMAGE                     COMMAND               CREATED        STATUS                    PORTS  NAMES
+abababababab  localhost/busybox:latest  sh -c echo hello;...  7 seconds ago  Up 6 seconds                     web
+abababababab  localhost/busybox:latest  sh -c echo hello;...  7 seconds ago  Exited (7) 5 seconds ago         job
+cdcdcdcdcdcd                                                                 Broken
+";
+    assert_eq!(text, want);
+    let text = ps::as_table(&entries[..1], true, 8_000_000);
+    assert!(
+        text.contains(&"ab".repeat(32)) && !text.contains('\x1b'),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_code_that_nobody_knows_is_said_so() {
+    let lost = Exit::Unknown {
+        lost: Lost::PowerCut,
+        started: 5,
+    };
+    let seen = seen(State::Exited, Some(lost));
+    assert_eq!(ps::status(&seen, 9), "Exited, code unknown (power cut)");
+    let state = inspect::state(&seen);
+    assert!(state["ExitCode"].is_null());
+    assert_eq!(state["Error"], "unknown (power cut)");
+}
+
+#[test]
+fn inspect_tells_state_code_and_reason() {
+    let failed = recorded(
+        Ended::Unstarted {
+            code: 127,
+            reason: "no such file".to_owned(),
+        },
+        false,
+    );
+    let state = inspect::state(&seen(State::Created, failed));
+    assert_eq!(
+        (&state["Status"], &state["ExitCode"]),
+        (&"created".into(), &127.into())
+    );
+    assert_eq!(state["Error"], "no such file");
+    let oom = recorded(Ended::Payload(ExitStatus::Exited(137)), true);
+    let state = inspect::state(&seen(State::Exited, oom.clone()));
+    assert_eq!(
+        (&state["OOMKilled"], &state["ExitCode"]),
+        (&true.into(), &137.into())
+    );
+    assert_eq!(state["FinishedAt"].as_str().unwrap().len(), 35);
+    // The end of an earlier run is not that of the one that lives.
+    let state = inspect::state(&seen(State::Running, oom));
+    assert_eq!(
+        (&state["OOMKilled"], &state["ExitCode"]),
+        (&false.into(), &0.into())
+    );
+    assert_eq!(
+        (&state["Running"], &state["Pid"]),
+        (&true.into(), &42.into())
+    );
+}
+
+#[test]
+fn spans_are_said_as_humans_do() {
+    for (seconds, want) in [
+        (0, "Less than a second"),
+        (1, "1 second"),
+        (59, "59 seconds"),
+        (60, "About a minute"),
+        (180, "3 minutes"),
+        (3600, "About an hour"),
+        (86_400, "24 hours"),
+        (3 * 86_400, "3 days"),
+        (21 * 86_400, "3 weeks"),
+        (90 * 86_400, "3 months"),
+        (800 * 86_400, "2 years"),
+    ] {
+        assert_eq!(table::span(seconds * 1_000_000), want);
+    }
+}
+
+#[test]
+fn sizes_have_three_digits() {
+    assert_eq!(images::size(12), "12 B");
+    assert_eq!(images::size(2_130_000), "2.13 MB");
+    assert_eq!(images::size(45_600_000_000), "45.6 GB");
+}
+
+#[test]
+fn log_lines_are_taken_apart() {
+    let line = b"2026-11-22T21:12:21.1+00:00 stderr F a  b\n";
+    assert_eq!(
+        logs::parse(line),
+        Some((&b"stderr"[..], &b"a  b"[..], true))
+    );
+    let part = b"t stdout P half";
+    assert_eq!(
+        logs::parse(part),
+        Some((&b"stdout"[..], &b"half"[..], false))
+    );
+    assert_eq!(logs::parse(b"cut"), None);
+}

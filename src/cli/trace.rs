@@ -1,0 +1,22 @@
+//! Where spans and events of the verbs go.
+
+use clap::ArgMatches;
+use tracing::Level;
+
+/// Logs to standard error from the level of `--log-level` or UNITBOX_LOG on; warnings without them.
+pub(super) fn start(matches: &ArgMatches) {
+    let wished = matches.get_one::<String>("log-level").cloned();
+    let wished = wished.or_else(|| std::env::var("UNITBOX_LOG").ok());
+    let level = wished
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(Level::WARN);
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_ansi(false)
+        .with_target(false)
+        .finish();
+    // Only a second one could fail.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}

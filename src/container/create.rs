@@ -1,0 +1,133 @@
+//! Makes a container: a definition on disk, and a unit file if it is to be kept.
+
+use std::fs;
+
+use super::{ContainerError, Site, names, unit};
+use crate::definition::{Definition, DefinitionError, Options, Source, VERSION};
+use crate::host::cgroup::check_unified;
+use crate::image::{Image, Images};
+use crate::store::{self, ContainerLock, StoreError};
+use crate::sys::{id::random_bytes, time::realtime};
+use crate::types::{ContainerId, ContainerName};
+
+/// Tries for a name that is free; the first two have no number in it.
+const ATTEMPTS: u32 = 16;
+
+/// What a user wants.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Everything set by options.
+    pub options: Options,
+    /// An image's name, or with `rootfs` the path of a directory.
+    pub from: String,
+    /// `--rootfs`.
+    pub rootfs: bool,
+    /// Command and arguments.
+    pub command: Vec<String>,
+}
+
+/// Makes a container and returns it with its lock.
+///
+/// # Errors
+/// The wish cannot be fulfilled, or the records cannot be written; nothing is left then.
+pub fn create(site: Site<'_>, wish: Wish) -> Result<(Definition, ContainerLock), ContainerError> {
+    check_unified()?;
+    wish.options.check()?;
+    let images = (!wish.rootfs)
+        .then(|| Images::open(&site.layout.state()))
+        .transpose()?;
+    // The image must not go before the container that uses it is on record.
+    let _hold = images.as_ref().map(Images::hold).transpose()?;
+    let source = match &images {
+        Some(images) => image_source(&images.resolve(&wish.from)?, &wish)?,
+        None => rootfs_source(&wish)?,
+    };
+    store::sweep(site.layout)?;
+    let (definition, lock) = record(site, wish, source)?;
+    if !definition.options.remove {
+        let written = unit::plan(site, &definition).and_then(|unit| unit::write(site, &unit));
+        if let Err(error) = written {
+            // The first error is the one to tell.
+            let _ = store::remove(site.layout, &lock, &definition.id);
+            return Err(error);
+        }
+    }
+    Ok((definition, lock))
+}
+
+fn image_source(image: &Image, wish: &Wish) -> Result<Source, ContainerError> {
+    let own = &wish.options.entrypoint;
+    let none = match own {
+        Some(entrypoint) => entrypoint.is_empty() && wish.command.is_empty(),
+        None => {
+            image.config.entrypoint.is_empty()
+                && image.config.cmd.is_empty()
+                && wish.command.is_empty()
+        }
+    };
+    if none {
+        return Err(DefinitionError::NoCommand.into());
+    }
+    let meant = |name: &&String| {
+        let rest = name.strip_suffix(wish.from.as_str());
+        let untagged = name
+            .rsplit_once(':')
+            .and_then(|(repository, _)| repository.strip_suffix(wish.from.as_str()));
+        [rest, untagged]
+            .into_iter()
+            .flatten()
+            .any(|rest| rest.is_empty() || rest.ends_with('/'))
+    };
+    let name = image.names.iter().find(meant).or(image.names.first());
+    Ok(Source::Image {
+        name: name.unwrap_or(&wish.from).clone(),
+        id: image.id.clone(),
+    })
+}
+
+fn rootfs_source(wish: &Wish) -> Result<Source, ContainerError> {
+    let entrypoint = wish.options.entrypoint.as_deref().unwrap_or_default();
+    if wish.command.is_empty() && entrypoint.is_empty() {
+        return Err(DefinitionError::NoCommand.into());
+    }
+    let failed = || ContainerError::io("open root filesystem", &wish.from);
+    let path = fs::canonicalize(&wish.from).map_err(failed())?;
+    if !path.is_dir() {
+        return Err(failed()(std::io::ErrorKind::NotADirectory.into()));
+    }
+    let path = path.into_os_string().into_string();
+    let path = path.map_err(|_| failed()(std::io::ErrorKind::InvalidInput.into()))?;
+    Ok(Source::Rootfs { path })
+}
+
+fn record(
+    site: Site<'_>,
+    wish: Wish,
+    source: Source,
+) -> Result<(Definition, ContainerLock), ContainerError> {
+    let random = || random_bytes::<32>().map_err(ContainerError::io("draw", "random bytes"));
+    let id = ContainerId::from_random(random()?);
+    let wished: Option<ContainerName> = wish.options.name.clone();
+    let mut definition = Definition {
+        version: VERSION,
+        name: wished.clone().unwrap_or_else(|| names::made_up([0; 4], 0)),
+        id,
+        created: realtime().as_micros() as u64,
+        source,
+        command: wish.command,
+        options: wish.options,
+    };
+    for attempt in 0..ATTEMPTS {
+        if wished.is_none() {
+            let bytes = random()?;
+            definition.name = names::made_up([bytes[0], bytes[1], bytes[2], bytes[3]], attempt);
+        }
+        match store::create(site.layout, &definition) {
+            Ok(lock) => return Ok((definition, lock)),
+            Err(StoreError::NameTaken { .. }) if wished.is_none() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let error = std::io::ErrorKind::AlreadyExists.into();
+    Err(ContainerError::io("make up", "a free name")(error))
+}

@@ -1,0 +1,121 @@
+//! What can go wrong with a container.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::observe::State;
+use crate::api::ExitCode;
+use crate::definition::DefinitionError;
+use crate::host::cgroup::CgroupError;
+use crate::host::systemd::SystemdError;
+use crate::image;
+use crate::store::StoreError;
+use crate::types::ContainerName;
+
+/// Why a verb failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ContainerError {
+    /// The records.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// systemd.
+    #[error(transparent)]
+    Systemd(#[from] SystemdError),
+    /// The image store.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// The definition makes no container.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
+    /// The host has no unified cgroup hierarchy.
+    #[error(transparent)]
+    Cgroup(#[from] CgroupError),
+    /// The container is in the wrong state.
+    #[error("container {name}: {verb}: it is {}{hint}", state.as_str())]
+    State {
+        /// Which.
+        name: ContainerName,
+        /// What was to be done.
+        verb: &'static str,
+        /// What it is.
+        state: State,
+        /// What to do about it, after `; `.
+        hint: &'static str,
+    },
+    /// The payload could not be started.
+    #[error("container {name}: start: {reason}")]
+    Start {
+        /// Which.
+        name: ContainerName,
+        /// 125, 126 or 127.
+        code: u8,
+        /// What the monitor, or systemd, said.
+        reason: String,
+    },
+    /// A job of systemd ended otherwise than wanted.
+    #[error("container {name}: {verb}: systemd's job ended as {result}")]
+    Job {
+        /// Which.
+        name: ContainerName,
+        /// What was to be done.
+        verb: &'static str,
+        /// systemd's word.
+        result: String,
+    },
+    /// Some of what a run left could not be cleaned.
+    #[error("container {name}: {problems}")]
+    Cleanup {
+        /// Which.
+        name: String,
+        /// What, joined by `; `.
+        problems: String,
+    },
+    /// The log driver keeps no log.
+    #[error("container {name}: read logs: the log driver {driver} keeps none")]
+    NoLogs {
+        /// Which.
+        name: ContainerName,
+        /// The driver.
+        driver: &'static str,
+    },
+    /// An operation of the system failed.
+    #[error("{action} {}", object.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        object: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl ContainerError {
+    /// Names action and object of a failed operation.
+    pub fn io(action: &'static str, object: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let object = object.into();
+        move |source| Self::Io {
+            action,
+            object,
+            source,
+        }
+    }
+
+    /// What the command line ends with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Start { code, .. } => *code,
+            _ => ExitCode::Error.number(),
+        }
+    }
+
+    /// Whether the container asked for is simply not there.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_not_found())
+    }
+
+    /// Whether the caller was interrupted while a job was waited for.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Systemd(SystemdError::Interrupted { .. }))
+    }
+}

@@ -1,0 +1,107 @@
+//! What has to be done without a verb: at boot, and behind a monitor that was killed.
+
+use super::observe::boot_id;
+use super::stop::Patience;
+use super::{ContainerError, Site, cleanup, remove, unit};
+use crate::api::LastStart;
+use crate::definition::Definition;
+use crate::host::cgroup::UnitCgroup;
+use crate::host::world::Host;
+use crate::store::{self, Listed, StoreError};
+use crate::types::{ContainerName, UnitName};
+
+/// Makes what a boot has taken: unit files of kept containers; and removes what it has left: `--rm` containers of other
+/// boots, and what crashes left in the store. One container's trouble is no other's.
+///
+/// # Errors
+/// The store cannot be listed, or the first trouble met; the rest is done all the same.
+pub fn restore(site: Site<'_>) -> Result<(), ContainerError> {
+    let mut result = store::sweep(site.layout).map_err(ContainerError::from);
+    for entry in store::list(site.layout)? {
+        let done = match entry {
+            Listed::Good(definition) if definition.options.remove => {
+                drop_leftover(site, &definition)
+            }
+            Listed::Good(definition) => make_unit(site, &definition),
+            Listed::Broken { id, error } => {
+                tracing::warn!(%id, %error, "container is broken, left as it is");
+                Ok(())
+            }
+        };
+        if let Err(error) = &done {
+            tracing::warn!(%error, "going on with the other containers");
+        }
+        result = result.and(done);
+    }
+    result
+}
+
+fn make_unit(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    let name = UnitName::of(&definition.name);
+    if site.layout.unit_file(&name).exists() {
+        return Ok(());
+    }
+    unit::write(site, &unit::plan(site, definition)?)
+}
+
+/// A `--rm` container that was started in another boot ended with it. One that was never started may be waiting for its
+/// `start`.
+fn drop_leftover(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    let text = std::fs::read_to_string(site.layout.last_start(&definition.id)).ok();
+    let start = text.and_then(|text| LastStart::parse(&text).ok());
+    match start {
+        Some(start) if start.boot_id != boot_id() => {
+            remove::remove(site, &definition.id, false, Patience::Own)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Cleans up behind the monitor of a container, if its unit is over. For `unitbox-cleanup@.service`.
+///
+/// # Errors
+/// Something cannot be cleaned up; the next start or `rm` tries again.
+pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerError> {
+    let id = match store::lookup(site.layout, name.as_str()) {
+        Ok(id) => id,
+        // The monitor did its work itself, or died while it removed a container that removes itself.
+        Err(error) if error.is_not_found() => return Ok(store::sweep(site.layout)?),
+        Err(error) => return Err(error.into()),
+    };
+    let guard = store::lock(site.layout, &id)?;
+    let unit = UnitName::of(name);
+    let status = site.manager.status(&unit)?;
+    let restarting = status.sub_state.starts_with("auto-restart");
+    if !status.active_state.is_over() && !restarting {
+        tracing::info!(%unit, "the unit runs again, its start cleared the last run");
+        return Ok(());
+    }
+    let definition = match store::load(site.layout, &id) {
+        Err(error) if error.is_not_found() => return Ok(()),
+        other => other?,
+    };
+    let cgroup = UnitCgroup::new(format!("/system.slice/{unit}"));
+    let problems = cleanup::run(site.layout, &id, &cgroup, &mut Host);
+    if definition.options.remove {
+        remove_rest(site, &guard, &definition)?;
+        site.manager.reset_failed(&unit)?;
+    }
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Err(ContainerError::Cleanup {
+        name: name.to_string(),
+        problems: problems.join("; "),
+    })
+}
+
+/// What `cleanup::run` leaves of a container that removes itself.
+fn remove_rest(
+    site: Site<'_>,
+    guard: &store::ContainerLock,
+    definition: &Definition,
+) -> Result<(), StoreError> {
+    store::remove_tree(&site.layout.run_container(&definition.id))?;
+    store::remove(site.layout, guard, &definition.id)
+}

@@ -1,0 +1,94 @@
+//! Starts a container.
+
+use std::fs;
+
+use super::observe::{Exit, Observation, State, derive, gather};
+use super::{ContainerError, Site, unit};
+use crate::api::{Ended, ExitRecord};
+use crate::definition::Definition;
+use crate::host::systemd::{JobResult, UnitStatus};
+use crate::types::UnitName;
+
+/// Starts a container; one that runs is left alone. Returns when its payload runs (or ran).
+///
+/// The container's lock is not held meanwhile: the monitor takes its own steps, and systemd serialises jobs of a unit.
+///
+/// # Errors
+/// [`ContainerError::Start`] with the reason if the payload did not run; nothing is left of a `--rm` container then.
+pub fn start(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    let name = UnitName::of(&definition.name);
+    let status = site.manager.status(&name)?;
+    let seen = derive(&gather(site.layout, definition, status.clone()));
+    match seen.state {
+        State::Running | State::Paused => return Ok(()),
+        State::Stopping | State::Created | State::Exited | State::Unknown => {}
+        State::Removing => {
+            return Err(ContainerError::State {
+                name: definition.name.clone(),
+                verb: "start",
+                state: seen.state,
+                hint: "",
+            });
+        }
+    }
+    if !status.active_state.is_over() && seen.state != State::Created {
+        // Its last run is ending: a start now would be no start.
+        site.manager.stop(&name)?;
+    }
+    let result = if definition.options.remove {
+        let unit = unit::plan(site, definition)?;
+        site.manager.start_transient(&unit)?
+    } else {
+        unit::refresh(site, definition, &status)?;
+        site.manager.start(&name)?
+    };
+    match result {
+        JobResult::Done => Ok(()),
+        result => Err(failed(site, definition, &status, &result)),
+    }
+}
+
+/// Finds out why a start failed: the record of this start, not of an earlier one.
+fn failed(
+    site: Site<'_>,
+    definition: &Definition,
+    before: &UnitStatus,
+    result: &JobResult,
+) -> ContainerError {
+    let name = definition.name.clone();
+    let unit = UnitName::of(&name);
+    let Ok(status) = site.manager.status(&unit) else {
+        let result = result.as_str().to_owned();
+        let verb = "start";
+        return ContainerError::Job { name, verb, result };
+    };
+    let after: Observation = derive(&gather(site.layout, definition, status.clone()));
+    let removed = || {
+        let text = fs::read_to_string(site.layout.removed_exit(&definition.id)).ok()?;
+        ExitRecord::parse(&text).ok().map(Exit::Recorded)
+    };
+    let exit = after.exit.or_else(removed);
+    if let Some(Exit::Recorded(ExitRecord {
+        ended: Ended::Unstarted { code, reason },
+        nonce,
+        ..
+    })) = &exit
+        && *nonce != before.invocation_id
+    {
+        return ContainerError::Start {
+            name,
+            code: *code,
+            reason: reason.clone(),
+        };
+    }
+    let reason = format!(
+        "systemd's job ended as {} ({}); see journalctl -u {unit}",
+        result.as_str(),
+        status.result
+    );
+    ContainerError::Start {
+        name,
+        code: 125,
+        reason,
+    }
+}

@@ -1,0 +1,70 @@
+//! Stops a container: an ordered stop of its unit.
+
+use super::{ContainerError, Site};
+use crate::definition::Definition;
+use crate::host::systemd::JobResult;
+use crate::store::{ensure_private, write_atomic};
+use crate::types::UnitName;
+
+/// How long a payload may take to end after the stop signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Patience {
+    /// As its definition says.
+    Own,
+    /// So many seconds; 0: it is killed at once.
+    Seconds(u32),
+    /// For ever.
+    Forever,
+}
+
+impl Patience {
+    /// `-t SECONDS`, where every negative number is for ever (podman-stop(1)).
+    pub fn from_seconds(seconds: i64) -> Self {
+        match u32::try_from(seconds) {
+            Ok(seconds) => Self::Seconds(seconds),
+            Err(_) if seconds < 0 => Self::Forever,
+            Err(_) => Self::Seconds(u32::MAX),
+        }
+    }
+}
+
+/// Stops a container and returns when its unit is over; one that is over already is fine.
+///
+/// # Errors
+/// The request cannot be written, or systemd refused.
+pub fn stop(
+    site: Site<'_>,
+    definition: &Definition,
+    patience: Patience,
+) -> Result<(), ContainerError> {
+    let unit = UnitName::of(&definition.name);
+    let status = site.manager.status(&unit)?;
+    if status.active_state.is_over() {
+        return Ok(());
+    }
+    let request = match patience {
+        Patience::Own => None,
+        Patience::Seconds(seconds) => Some(seconds.to_string()),
+        Patience::Forever => Some("-1".to_owned()),
+    };
+    if let Some(text) = request {
+        ensure_private(&site.layout.run_container(&definition.id))?;
+        write_atomic(
+            &site.layout.stop_request(&definition.id),
+            text.as_bytes(),
+            0o600,
+        )?;
+    }
+    if status.freezer_state.needs_thaw() {
+        // systemd refuses to stop a frozen unit.
+        site.manager.thaw(&unit)?;
+    }
+    match site.manager.stop(&unit)? {
+        JobResult::Done => Ok(()),
+        result => Err(ContainerError::Job {
+            name: definition.name.clone(),
+            verb: "stop",
+            result: result.as_str().to_owned(),
+        }),
+    }
+}
