@@ -5,6 +5,7 @@
 
 mod harness;
 mod kill_points;
+mod kill_random;
 mod leaks;
 mod smoke;
 mod vm_smoke;
