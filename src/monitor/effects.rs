@@ -14,6 +14,7 @@ use super::output::{Sink, Stream};
 use super::worker::{self, INFO};
 use crate::api::{Ended, ExitCode, ExitRecord, Payload, StopKind};
 use crate::definition::LogDriver;
+use crate::host::failpoint::{self, Who};
 use crate::host::world::{Durability, Host, World};
 use crate::lifecycle::{Effect, Event, Finish};
 use crate::sys::process::{die_like, exit_now};
@@ -38,6 +39,7 @@ impl Monitor {
                 Effect::Drain => self.drain(),
                 Effect::Finish(finish) => self.finish(finish),
             }
+            failpoint::hit(Who::Main);
         }
     }
 

@@ -7,6 +7,8 @@ mod bench;
 mod errors;
 mod harness;
 mod images;
+mod kill_points;
+mod kill_random;
 mod leaks;
 mod logs;
 mod run;
