@@ -1,7 +1,7 @@
 //! What follows every run, also one that was cut off: idempotent, needs no free disk, goes on after errors.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api::Layout;
@@ -9,7 +9,8 @@ use crate::container::prepare;
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
 use crate::host::world::{Durability, World};
-use crate::types::{ContainerId, ContainerName};
+use crate::store;
+use crate::types::ContainerId;
 
 /// Longest time for the runtime's delete.
 const DELETE_TIME: Duration = Duration::from_secs(10);
@@ -23,7 +24,8 @@ pub struct CleanupError {
     source: std::io::Error,
 }
 
-/// Cleans up behind a run that has ended.
+/// Cleans up behind a run that has ended. A container that removes itself is gone afterwards; where an earlier try was
+/// cut off, this one goes on.
 pub fn run(
     layout: &Layout,
     id: &ContainerId,
@@ -39,24 +41,21 @@ pub fn run(
         Err(_) => clear_files(layout, id, world),
     };
     let exit = fs::read_to_string(layout.exit_file(id)).ok();
-    match definition {
-        Some(definition) if definition.options.remove => {
-            if let Some(text) = &exit {
-                let made = world.make_dir(&layout.exits(), 0o700);
-                note(&mut errors, "make directory", &layout.exits(), made);
-                let path = layout.removed_exit(id);
-                let written = world.write_file(&path, text, 0o600, Durability::Cached);
-                note(&mut errors, "write", &path, written);
-            }
-            errors.extend(remove(layout, id, &definition.name, world));
+    if definition.is_some_and(|definition| definition.options.remove) {
+        if let Some(text) = &exit {
+            let made = world.make_dir(&layout.exits(), 0o700);
+            note(&mut errors, "make directory", &layout.exits(), made);
+            let path = layout.removed_exit(id);
+            let written = world.write_file(&path, text, 0o600, Durability::Cached);
+            note(&mut errors, "write", &path, written);
         }
-        _ => {
-            if let Some(text) = &exit {
-                let path = layout.last_exit(id);
-                let written = world.write_file(&path, text, 0o600, Durability::Synced);
-                note(&mut errors, "write", &path, written);
-            }
-        }
+        errors.extend(remove(layout, id, world));
+    } else if !layout.container(id).exists() {
+        errors.extend(remove(layout, id, world));
+    } else if let Some(text) = &exit {
+        let path = layout.last_exit(id);
+        let written = world.write_file(&path, text, 0o600, Durability::Synced);
+        note(&mut errors, "write", &path, written);
     }
     errors
 }
@@ -76,76 +75,72 @@ pub fn clear_run(
         note(&mut errors, "runtime delete", &state, deleted);
     }
     let payload = cgroup.payload_path();
-    if payload.exists() {
-        note(&mut errors, "kill cgroup", &payload, cgroup.kill_payload());
-        note(
-            &mut errors,
-            "remove cgroup",
-            &payload,
-            world.remove_cgroup(&payload),
-        );
-    }
+    let killed = world.kill_cgroup(&payload);
+    note(&mut errors, "kill cgroup", &payload, killed);
+    let removed = world.remove_cgroup(&payload);
+    note(&mut errors, "remove cgroup", &payload, removed);
     errors.extend(clear_files(layout, id, world));
     errors
 }
 
+/// Unmounts the root file system and removes all of the run directory but the exit file.
 fn clear_files(layout: &Layout, id: &ContainerId, world: &mut dyn World) -> Vec<CleanupError> {
     let mut errors = Vec::new();
-    let bundle = layout.bundle(id);
-    let rootfs = bundle.join("rootfs");
-    if rootfs.exists() {
-        let unmounted = world.unmount(&rootfs);
-        let failed = unmounted.is_err();
-        note(&mut errors, "unmount", &rootfs, unmounted);
-        if failed {
-            // To remove the tree now would remove the container's files.
-            return errors;
-        }
+    let rootfs = layout.bundle(id).join("rootfs");
+    if rootfs.exists()
+        && let Err(error) = world.unmount(&rootfs)
+    {
+        // To remove the tree now would remove the container's files.
+        note(&mut errors, "unmount", &rootfs, Err(error));
+        return errors;
     }
-    for tree in [bundle, layout.runtime_state(id)] {
-        note(&mut errors, "remove", &tree, world.remove_tree(&tree));
-    }
-    let run = layout.run_container(id);
-    for name in RUN_FILES {
-        let file = run.join(name);
-        if file.symlink_metadata().is_ok() {
-            note(&mut errors, "remove", &file, world.remove_file(&file));
-        }
+    let exit = layout.exit_file(id);
+    let entries = fs::read_dir(layout.run_container(id));
+    let mut paths: Vec<PathBuf> = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| *path != exit)
+        .collect();
+    paths.sort();
+    // What a worker that was killed while it wrote them left.
+    let halves =
+        [layout.last_start(id), layout.last_exit(id)].map(|path| path.with_extension("new"));
+    paths.extend(halves.into_iter().filter(|path| path.exists()));
+    for path in paths {
+        let removed = match path.symlink_metadata() {
+            Ok(meta) if meta.is_dir() => world.remove_tree(&path),
+            _ => world.remove_file(&path),
+        };
+        note(&mut errors, "remove", &path, removed);
     }
     errors
 }
 
-/// Files of the run directory that end with the run.
-const RUN_FILES: [&str; 10] = [
-    "payload",
-    "pid",
-    "runtime.log",
-    "hosts",
-    "hostname",
-    "resolv.conf",
-    ".containerenv",
-    "stop-timeout",
-    "exit.new",
-    "payload.new",
-];
-
-/// Removes a container and all that is known of it.
-pub fn remove(
-    layout: &Layout,
-    id: &ContainerId,
-    name: &ContainerName,
-    world: &mut dyn World,
-) -> Vec<CleanupError> {
+/// Removes a container and all that is known of it. As long as it has its place and its name, whoever comes by the name
+/// can begin again; what is left once it was renamed nobody takes for a container, and [`store::sweep`] removes it.
+fn remove(layout: &Layout, id: &ContainerId, world: &mut dyn World) -> Vec<CleanupError> {
     let mut errors = Vec::new();
-    let link = layout.name(name);
-    // The name may already belong to another container.
-    let ours = fs::read_link(&link).is_ok_and(|target| target.ends_with(id.as_str()));
-    for tree in [layout.container(id), layout.run_container(id)] {
-        note(&mut errors, "remove", &tree, world.remove_tree(&tree));
+    if layout.bundle(id).join("rootfs").exists() {
+        // Still mounted, which is an error that was noted: the next start or `rm` tries again.
+        return errors;
     }
-    if ours {
+    let run = layout.run_container(id);
+    note(&mut errors, "remove", &run, world.remove_tree(&run));
+    let (path, hidden) = (layout.container(id), store::removing(layout, id));
+    if let Err(error) = world.rename(&path, &hidden) {
+        note(&mut errors, "remove", &path, Err(error));
+        return errors;
+    }
+    // The name may already belong to another container.
+    if let Some(name) = store::name_of(layout, id) {
+        let link = layout.name(&name);
         note(&mut errors, "remove", &link, world.remove_file(&link));
     }
+    note(&mut errors, "remove", &hidden, world.remove_tree(&hidden));
+    let lock = store::forget_lock(layout, id).map_err(std::io::Error::other);
+    note(&mut errors, "remove", &layout.lock(id), lock);
     errors
 }
 

@@ -17,6 +17,9 @@ pub mod unit;
 mod user;
 pub mod wait;
 
+#[cfg(test)]
+mod kill_tests;
+
 pub use error::ContainerError;
 
 use crate::api::Layout;

@@ -64,8 +64,8 @@ fn drop_leftover(site: Site<'_>, definition: &Definition) -> Result<(), Containe
 pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerError> {
     let id = match store::lookup(site.layout, name.as_str()) {
         Ok(id) => id,
-        // The monitor did its work itself.
-        Err(error) if error.is_not_found() => return Ok(()),
+        // The monitor did its work itself, or died while it removed a container that removes itself.
+        Err(error) if error.is_not_found() => return Ok(store::sweep(site.layout)?),
         Err(error) => return Err(error.into()),
     };
     let guard = store::lock(site.layout, &id)?;
@@ -77,7 +77,10 @@ pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerErr
         return Ok(());
     }
     let definition = match store::load(site.layout, &id) {
-        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) if error.is_not_found() => {
+            guard.retire();
+            return Ok(());
+        }
         other => other?,
     };
     let cgroup = UnitCgroup::new(format!("/system.slice/{unit}"));

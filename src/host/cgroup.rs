@@ -3,8 +3,11 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use crate::sys::paths;
+use crate::sys::time::boottime;
 
 /// Where the cgroup hierarchy is mounted.
 pub const MOUNT: &str = "/sys/fs/cgroup";
@@ -14,6 +17,8 @@ const CGROUP2_MAGIC: u32 = 0x6367_7270;
 const MONITOR: &str = "monitor";
 /// The payload's group below the unit's.
 const PAYLOAD: &str = "payload";
+/// Longest time between SIGKILL and the end of the last process of a group.
+const DEATH_TIME: Duration = Duration::from_secs(5);
 
 /// Why cgroups cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +93,11 @@ impl UnitCgroup {
         Ok(cgroup)
     }
 
+    /// The unit's name: that of its group.
+    pub fn name(&self) -> &str {
+        self.unit.rsplit('/').next().unwrap_or_default()
+    }
+
     /// The payload's group from the root of the hierarchy, as config.json wants it.
     pub fn payload(&self) -> String {
         format!("{}/{PAYLOAD}", self.unit)
@@ -115,7 +125,7 @@ impl UnitCgroup {
     /// # Errors
     /// The group is there and cannot be killed.
     pub fn kill_payload(&self) -> io::Result<()> {
-        gone_is_good(fs::write(self.payload_path().join("cgroup.kill"), "1"))
+        kill(&self.payload_path())
     }
 
     /// Thaws the payload.
@@ -134,6 +144,44 @@ impl UnitCgroup {
             .find_map(|line| line.strip_prefix("oom_kill "));
         count.is_some_and(|count| count.trim() != "0")
     }
+}
+
+/// Kills every process of a group and of those below it, also frozen ones (cgroup.kill); gone is good.
+///
+/// # Errors
+/// The group is there and cannot be killed.
+pub fn kill(group: &Path) -> io::Result<()> {
+    gone_is_good(fs::write(group.join("cgroup.kill"), "1"))
+}
+
+/// Removes a group and those below it, which the payload may have made; gone is good. A process that was killed holds
+/// its group until it is dead (cgroups(7)), which is waited for.
+///
+/// # Errors
+/// A group that cannot be removed, or is still busy after [`DEATH_TIME`].
+pub fn remove(group: &Path) -> io::Result<()> {
+    let deadline = boottime() + DEATH_TIME;
+    loop {
+        match remove_once(group) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && boottime() < deadline => {
+                thread::sleep(Duration::from_millis(2));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn remove_once(group: &Path) -> io::Result<()> {
+    match gone_is_good(fs::remove_dir(group)) {
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+        other => return other,
+    }
+    for entry in fs::read_dir(group).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_once(&entry.path())?;
+        }
+    }
+    gone_is_good(fs::remove_dir(group))
 }
 
 fn gone_is_good(result: io::Result<()>) -> io::Result<()> {

@@ -2,6 +2,9 @@
 
 pub mod cgroup;
 pub mod dbus;
+pub mod failpoint;
+#[cfg(test)]
+pub(crate) mod fake_world;
 pub mod runtime;
 pub mod systemd;
 pub mod world;

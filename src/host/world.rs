@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nix::mount::MntFlags;
 
+use super::cgroup;
 use super::runtime::Command;
 use crate::image::{self, overlay::Writable};
 use crate::sys::exec::Exec;
@@ -86,11 +87,21 @@ pub trait World {
     /// # Errors
     /// It could not be run, failed, or took longer than its time.
     fn run_runtime(&mut self, command: &Command, time: Duration) -> io::Result<()>;
-    /// Removes an empty cgroup; none there is good.
+    /// Kills every process of a cgroup; none there is good.
     ///
     /// # Errors
-    /// As rmdir(2).
+    /// As write(2) to `cgroup.kill`.
+    fn kill_cgroup(&mut self, path: &Path) -> io::Result<()>;
+    /// Removes a cgroup whose processes are dead or dying, and those below it; none there is good.
+    ///
+    /// # Errors
+    /// As rmdir(2); EBUSY if its processes do not die in time.
     fn remove_cgroup(&mut self, path: &Path) -> io::Result<()>;
+    /// Gives a file or directory another name in the same file system; none there is good.
+    ///
+    /// # Errors
+    /// As rename(2).
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()>;
 }
 
 /// The host itself.
@@ -190,8 +201,16 @@ impl World for Host {
         }
     }
 
+    fn kill_cgroup(&mut self, path: &Path) -> io::Result<()> {
+        cgroup::kill(path)
+    }
+
     fn remove_cgroup(&mut self, path: &Path) -> io::Result<()> {
-        gone_is_good(fs::remove_dir(path))
+        cgroup::remove(path)
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        gone_is_good(fs::rename(from, to))
     }
 }
 

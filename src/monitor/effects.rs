@@ -14,6 +14,7 @@ use super::output::{Sink, Stream};
 use super::worker::{self, INFO};
 use crate::api::{Ended, ExitCode, ExitRecord, Payload, StopKind};
 use crate::definition::LogDriver;
+use crate::host::failpoint::{self, Who};
 use crate::host::world::{Durability, Host, World};
 use crate::lifecycle::{Effect, Event, Finish};
 use crate::sys::process::{die_like, exit_now};
@@ -38,6 +39,7 @@ impl Monitor {
                 Effect::Drain => self.drain(),
                 Effect::Finish(finish) => self.finish(finish),
             }
+            failpoint::hit(Who::Main);
         }
     }
 
@@ -80,9 +82,11 @@ impl Monitor {
         let sink = |priority| match launch.driver {
             LogDriver::Journald => {
                 let identifier = self.context.name.as_str().to_owned();
-                let stream = journal::connect(&identifier, priority).ok();
+                let unit = self.context.cgroup.name().to_owned();
+                let stream = journal::connect(&unit, &identifier, priority).ok();
                 Sink::Journal {
                     stream,
+                    unit,
                     identifier,
                     priority,
                 }

@@ -13,8 +13,8 @@ use crate::api::ExitCode;
 use crate::container::cleanup;
 use crate::container::prepare::{self, Prepared, RunFacts};
 use crate::definition::LogDriver;
+use crate::host::failpoint::{self, Who};
 use crate::host::runtime::{Command, Runtime};
-use crate::host::world::Host;
 use crate::lifecycle::{Policy, StopTimeout};
 use crate::sys::exec::Exec;
 use crate::sys::move_data::{pipe, write};
@@ -70,14 +70,15 @@ fn prepare_and_become(
         boot_id: &context.boot_id,
         now: u64::try_from(realtime().as_micros()).unwrap_or(u64::MAX),
     };
-    let prepared =
-        prepare::prepare(&context.id, &run, &mut Host).map_err(|error| ours(Box::new(error)))?;
+    let prepared = prepare::prepare(&context.id, &run, &mut failpoint::host(Who::Prepare))
+        .map_err(|error| ours(Box::new(error)))?;
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }
-    let streams = Streams::of(&prepared, ends, attached).map_err(ours)?;
+    let streams = Streams::of(&prepared, context.cgroup.name(), ends, attached).map_err(ours)?;
     let record = launch_of(context, &prepared);
     write(report, record.render().as_bytes()).map_err(|error| ours(Box::new(error)))?;
+    failpoint::hit(Who::Prepare);
     let command = prepared.runtime.create(&context.layout, &context.id);
     let error = program(&command)
         .stdin(streams.stdin.as_fd())
@@ -97,6 +98,7 @@ struct Streams {
 impl Streams {
     fn of(
         prepared: &Prepared,
+        unit: &str,
         ends: &ContainerEnds,
         attached: bool,
     ) -> Result<Self, Box<dyn Error>> {
@@ -124,8 +126,8 @@ impl Streams {
                 let name = prepared.definition.name.as_str();
                 let priority = options.log.stderr_priority.unwrap_or(INFO);
                 (
-                    journal::connect(name, INFO)?,
-                    journal::connect(name, priority)?,
+                    journal::connect(unit, name, INFO)?,
+                    journal::connect(unit, name, priority)?,
                 )
             }
             LogDriver::None if !attached => (null()?, null()?),
@@ -183,7 +185,8 @@ pub(super) fn spawn_start(context: &Context, runtime: &Runtime) -> io::Result<Ch
 pub(super) fn fork_cleanup(context: &Context) -> io::Result<Child> {
     fork_worker(|| {
         trace_to_journal();
-        for error in cleanup::run(&context.layout, &context.id, &context.cgroup, &mut Host) {
+        let mut world = failpoint::host(Who::Cleanup);
+        for error in cleanup::run(&context.layout, &context.id, &context.cgroup, &mut world) {
             tracing::warn!("{error}; the next start tries again");
         }
         0

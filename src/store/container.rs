@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::directory::sync_names;
 use super::{
@@ -69,8 +69,13 @@ fn make(layout: &Layout, definition: &Definition) -> Result<(), StoreError> {
     sync_names(&layout.containers())
 }
 
-fn hidden(layout: &Layout, prefix: &str, id: &ContainerId) -> std::path::PathBuf {
+fn hidden(layout: &Layout, prefix: &str, id: &ContainerId) -> PathBuf {
     layout.containers().join(format!("{prefix}{id}"))
+}
+
+/// Where the directory of a container is while it is being removed; what a crash leaves there [`sweep`] takes.
+pub fn removing(layout: &Layout, id: &ContainerId) -> PathBuf {
+    hidden(layout, REMOVING, id)
 }
 
 /// Reads the definition of a container.

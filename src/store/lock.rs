@@ -10,20 +10,41 @@ use crate::api::Layout;
 use crate::sys::paths::{Lock, lock_file};
 use crate::types::ContainerId;
 
-/// The lock of one container, held until it is dropped (flock(2): a dead holder holds nothing).
+/// The lock of one container, held until it is dropped (flock(2): a dead holder holds nothing). Its file goes with the
+/// container, whoever removed that.
 #[derive(Debug)]
 pub struct ContainerLock {
     path: PathBuf,
+    container: PathBuf,
     file: File,
 }
 
 impl ContainerLock {
     /// Removes the lock's file together with its container; whoever waits for it takes a new one.
-    pub(super) fn retire(&self) {
+    pub fn retire(&self) {
         if is_current(&self.path, &self.file) {
             // A file that stays is empty and harmless.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+impl Drop for ContainerLock {
+    fn drop(&mut self) {
+        if !self.container.exists() {
+            self.retire();
+        }
+    }
+}
+
+/// Removes the lock file of a container that is gone, unless somebody holds it: then he does that in the end.
+///
+/// # Errors
+/// The lock's file cannot be opened.
+pub fn forget_lock(layout: &Layout, id: &ContainerId) -> Result<(), StoreError> {
+    match layout.lock(id).exists() {
+        true => try_lock(layout, id).map(drop),
+        false => Ok(()),
     }
 }
 
@@ -56,7 +77,12 @@ fn acquire(
         }
         // The holder before us may have removed the file with its container.
         if is_current(&path, &file) {
-            return Ok(Some(ContainerLock { path, file }));
+            let container = layout.container(id);
+            return Ok(Some(ContainerLock {
+                path,
+                container,
+                file,
+            }));
         }
     }
 }

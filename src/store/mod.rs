@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 
 use crate::types::{ContainerId, ContainerName};
 
-pub use container::{Listed, create, list, load, remove, sweep};
+pub use container::{Listed, create, list, load, remove, removing, sweep};
 pub use directory::{ensure_private, read_bounded, remove_tree, write_atomic};
-pub use lock::{ContainerLock, lock, try_lock};
+pub use lock::{ContainerLock, forget_lock, lock, try_lock};
 pub use lookup::{lookup, name_of, unique_prefix};
 
 /// What can go wrong with the records.

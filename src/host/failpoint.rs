@@ -1,0 +1,137 @@
+//! Where a test lets a process of ours be killed: after its n-th effect. Nothing of this is in a program that is built
+//! without the feature `failpoints`.
+//!
+//! `UNITBOX_FAILPOINT=WHO:N:MARKER` in the environment of the unit: who (`main`, `prepare`, `cleanup`) kills itself with
+//! SIGKILL after its effect N, if it can create the file MARKER: once, and the test can tell whether N was reached.
+
+#[cfg(not(feature = "failpoints"))]
+use super::world::World;
+
+/// The processes of a monitor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Who {
+    /// The resident one.
+    Main,
+    /// The prepare worker, until it becomes the runtime.
+    Prepare,
+    /// The cleanup worker.
+    Cleanup,
+}
+
+/// An effect was done.
+#[cfg(not(feature = "failpoints"))]
+pub fn hit(_who: Who) {}
+
+/// The host, as this process sees it.
+#[cfg(not(feature = "failpoints"))]
+pub fn host(_who: Who) -> impl World {
+    super::world::Host
+}
+
+#[cfg(feature = "failpoints")]
+pub use armed::{hit, host};
+
+#[cfg(feature = "failpoints")]
+mod armed {
+    use std::fs::OpenOptions;
+    use std::io;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::{getpid, pause};
+
+    use super::super::runtime::Command;
+    use super::super::world::{Durability, Host, Overlay, World};
+    use super::Who;
+
+    /// An effect was done.
+    pub fn hit(who: Who) {
+        static EFFECTS: AtomicUsize = AtomicUsize::new(0);
+        let Ok(wish) = std::env::var("UNITBOX_FAILPOINT") else {
+            return;
+        };
+        let mut wish = wish.splitn(3, ':');
+        let name = match who {
+            Who::Main => "main",
+            Who::Prepare => "prepare",
+            Who::Cleanup => "cleanup",
+        };
+        if wish.next() != Some(name) {
+            return;
+        }
+        let effect = EFFECTS.fetch_add(1, Ordering::Relaxed) + 1;
+        let (number, marker) = (wish.next().unwrap_or(""), wish.next().unwrap_or(""));
+        if number.parse() != Ok(effect) {
+            return;
+        }
+        let made = OpenOptions::new().write(true).create_new(true).open(marker);
+        if made.is_ok() && kill(getpid(), Signal::SIGKILL).is_ok() {
+            pause();
+        }
+    }
+
+    /// The host, as this process sees it.
+    pub fn host(who: Who) -> impl World {
+        Mortal(who)
+    }
+
+    /// The host, to a process that may die after each effect.
+    struct Mortal(Who);
+
+    impl Mortal {
+        fn after(&self, result: io::Result<()>) -> io::Result<()> {
+            hit(self.0);
+            result
+        }
+    }
+
+    impl World for Mortal {
+        fn make_dir(&mut self, path: &Path, mode: u32) -> io::Result<()> {
+            self.after(Host.make_dir(path, mode))
+        }
+
+        fn write_file(
+            &mut self,
+            path: &Path,
+            contents: &str,
+            mode: u32,
+            durability: Durability,
+        ) -> io::Result<()> {
+            self.after(Host.write_file(path, contents, mode, durability))
+        }
+
+        fn mount_overlay(&mut self, overlay: &Overlay) -> io::Result<()> {
+            self.after(Host.mount_overlay(overlay))
+        }
+
+        fn unmount(&mut self, path: &Path) -> io::Result<()> {
+            self.after(Host.unmount(path))
+        }
+
+        fn remove_file(&mut self, path: &Path) -> io::Result<()> {
+            self.after(Host.remove_file(path))
+        }
+
+        fn remove_tree(&mut self, path: &Path) -> io::Result<()> {
+            self.after(Host.remove_tree(path))
+        }
+
+        fn run_runtime(&mut self, command: &Command, time: Duration) -> io::Result<()> {
+            self.after(Host.run_runtime(command, time))
+        }
+
+        fn kill_cgroup(&mut self, path: &Path) -> io::Result<()> {
+            self.after(Host.kill_cgroup(path))
+        }
+
+        fn remove_cgroup(&mut self, path: &Path) -> io::Result<()> {
+            self.after(Host.remove_cgroup(path))
+        }
+
+        fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+            self.after(Host.rename(from, to))
+        }
+    }
+}
