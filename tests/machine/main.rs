@@ -3,6 +3,7 @@
 //!
 //! Run them as root: `cargo nextest run --config-file tests/nextest.toml --test machine`.
 
+mod faults;
 mod harness;
 mod kill_points;
 mod kill_random;
