@@ -25,6 +25,7 @@ pub mod bus;
 pub mod cli;
 pub mod container;
 pub mod definition;
+pub mod generator;
 pub mod host;
 pub mod image;
 pub mod lifecycle;

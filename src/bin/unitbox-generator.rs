@@ -1,2 +1,5 @@
 //! The `unitbox-generator` program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    unitbox::generator::main(std::env::args_os())
+}

@@ -116,6 +116,9 @@ fn abandon(site: Site<'_>, definition: &Definition, error: ContainerError) -> Cl
 
 fn finish(site: Site<'_>, definition: &Definition, detached: Detached) -> Result<u8, CliError> {
     settle(site, definition)?;
+    if definition.options.remove {
+        run::forget(site, definition);
+    }
     if let Detached::Exit(record) = detached {
         return Ok(record.shell_code());
     }

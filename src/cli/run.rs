@@ -8,6 +8,7 @@ use super::{Host, args, foreground, output};
 use crate::container::stop::Patience;
 use crate::container::{Site, create, remove, start};
 use crate::definition::Definition;
+use crate::types::UnitName;
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let wish = args::wish(args)?;
@@ -42,6 +43,15 @@ pub(super) fn discard(site: Site<'_>, definition: &Definition) {
         Err(error) if !error.is_not_found() => {
             tracing::warn!(name = %definition.name, %error, "not removed");
         }
-        _ => {}
+        _ => forget(site, definition),
+    }
+}
+
+/// Makes systemd forget the failure of a `--rm` container at once: its own collection waits for the cleanup unit, and
+/// until then the machine would count as degraded.
+pub(super) fn forget(site: Site<'_>, definition: &Definition) {
+    let unit = UnitName::of(&definition.name);
+    if let Err(error) = site.manager.reset_failed(&unit) {
+        tracing::warn!(%unit, %error, "failure is not reset");
     }
 }

@@ -5,6 +5,7 @@ use std::fs;
 use super::{ContainerError, Site, names, unit};
 use crate::definition::{Definition, DefinitionError, Options, Source, VERSION};
 use crate::host::cgroup::check_unified;
+use crate::host::runtime::Runtime;
 use crate::image::{Image, Images};
 use crate::store::{self, ContainerLock, StoreError};
 use crate::sys::{id::random_bytes, time::realtime};
@@ -33,6 +34,7 @@ pub struct Wish {
 pub fn create(site: Site<'_>, wish: Wish) -> Result<(Definition, ContainerLock), ContainerError> {
     check_unified()?;
     wish.options.check()?;
+    Runtime::find(wish.options.runtime.as_deref())?;
     let images = (!wish.rootfs)
         .then(|| Images::open(&site.layout.state()))
         .transpose()?;

@@ -15,6 +15,9 @@ use crate::types::ContainerName;
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ContainerError {
+    /// There is no such runtime.
+    #[error(transparent)]
+    Runtime(#[from] crate::host::runtime::RuntimeError),
     /// The records.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -127,7 +127,12 @@ pub fn prepare(
         effect("make directory", &dir, world.make_dir(&dir, 0o700))?;
     }
     let (rootfs, image) = root(&definition, layout, world)?;
-    let warnings = write_bundle(&definition, run, &rootfs, &image, world)?;
+    let built = Built {
+        runtime: &runtime,
+        rootfs: &rootfs,
+        image: &image,
+    };
+    let warnings = write_bundle(&definition, run, &built, world)?;
     let stop_signal = definition.options.stop_signal.or(image.stop_signal);
     Ok(Prepared {
         runtime,
@@ -197,13 +202,24 @@ fn defaults(image: &Image) -> ImageDefaults {
     }
 }
 
+/// What the bundle is made for.
+struct Built<'a> {
+    runtime: &'a Runtime,
+    rootfs: &'a Path,
+    image: &'a ImageDefaults,
+}
+
 fn write_bundle(
     definition: &Definition,
     run: &RunFacts,
-    rootfs: &Path,
-    image: &ImageDefaults,
+    built: &Built,
     world: &mut dyn World,
 ) -> Result<Vec<String>, PrepareError> {
+    let Built {
+        runtime,
+        rootfs,
+        image,
+    } = *built;
     let id = &definition.id;
     let wish = definition.options.user.as_deref().unwrap_or(&image.user);
     let user = user::look_up(rootfs, wish)?;
@@ -217,6 +233,7 @@ fn write_bundle(
             rootfs,
             cgroup: &run.cgroup.payload(),
             controllers: &run.cgroup.controllers(),
+            device_rules: device_rules(runtime),
             // To lower it takes CAP_SYS_RESOURCE, which we may not have; to raise it none.
             oom_score_adj: own_score.trim().parse().unwrap_or(0).max(0),
             etc: &run.layout.run_container(id),
@@ -238,4 +255,14 @@ fn write_bundle(
         world.write_file(&path, &json, 0o600, Durability::Cached),
     )?;
     Ok(planned.warnings)
+}
+
+/// crun raises RLIMIT_MEMLOCK before it loads them (up to 1.8 without asking whether it must) and fails where it may not,
+/// as in a container without CAP_SYS_RESOURCE (capabilities(7), bit 24).
+fn device_rules(runtime: &Runtime) -> bool {
+    const SYS_RESOURCE: u64 = 1 << 24;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    !runtime.is_crun() || effective.is_none_or(|set| set & SYS_RESOURCE != 0)
 }

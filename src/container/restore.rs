@@ -77,7 +77,10 @@ pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerErr
         return Ok(());
     }
     let definition = match store::load(site.layout, &id) {
-        Err(error) if error.is_not_found() => return Ok(()),
+        Err(error) if error.is_not_found() => {
+            guard.retire();
+            return Ok(());
+        }
         other => other?,
     };
     let cgroup = UnitCgroup::new(format!("/system.slice/{unit}"));

@@ -6,7 +6,7 @@ use super::observe::{Exit, Observation, State, derive, gather};
 use super::{ContainerError, Site, unit};
 use crate::api::{Ended, ExitRecord};
 use crate::definition::Definition;
-use crate::host::systemd::{JobResult, UnitStatus};
+use crate::host::systemd::{JobResult, SystemdError, UnitStatus};
 use crate::types::UnitName;
 
 /// Starts a container; one that runs is left alone. Returns when its payload runs (or ran).
@@ -37,7 +37,8 @@ pub fn start(site: Site<'_>, definition: &Definition) -> Result<(), ContainerErr
     }
     let result = if definition.options.remove {
         let unit = unit::plan(site, definition)?;
-        site.manager.start_transient(&unit)?
+        let started = site.manager.start_transient(&unit);
+        started.map_err(|error| without_space(site, definition, error))?
     } else {
         unit::refresh(site, definition, &status)?;
         site.manager.start(&name)?
@@ -45,6 +46,19 @@ pub fn start(site: Site<'_>, definition: &Definition) -> Result<(), ContainerErr
     match result {
         JobResult::Done => Ok(()),
         result => Err(failed(site, definition, &status, &result)),
+    }
+}
+
+/// systemd keeps transient units in /run and says "not found" of one that it could not write there.
+fn without_space(site: Site<'_>, definition: &Definition, error: SystemdError) -> ContainerError {
+    let run = site.layout.run();
+    match nix::sys::statvfs::statvfs(&run) {
+        Ok(disk) if disk.blocks_available() == 0 => ContainerError::Start {
+            name: definition.name.clone(),
+            code: 125,
+            reason: format!("no space left on {}", run.display()),
+        },
+        _ => error.into(),
     }
 }
 
@@ -67,7 +81,8 @@ fn failed(
         let text = fs::read_to_string(site.layout.removed_exit(&definition.id)).ok()?;
         ExitRecord::parse(&text).ok().map(Exit::Recorded)
     };
-    let exit = after.exit.or_else(removed);
+    // When a `--rm` container is gone, its record has moved, and what the unit alone tells is less.
+    let exit = removed().or(after.exit);
     if let Some(Exit::Recorded(ExitRecord {
         ended: Ended::Unstarted { code, reason },
         nonce,

@@ -93,6 +93,11 @@ impl UnitCgroup {
         Ok(cgroup)
     }
 
+    /// The unit's name: that of its group.
+    pub fn name(&self) -> &str {
+        self.unit.rsplit('/').next().unwrap_or_default()
+    }
+
     /// The payload's group from the root of the hierarchy, as config.json wants it.
     pub fn payload(&self) -> String {
         format!("{}/{PAYLOAD}", self.unit)

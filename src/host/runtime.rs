@@ -94,6 +94,12 @@ impl Runtime {
         )
     }
 
+    /// Whether it is crun, going by its name.
+    pub fn is_crun(&self) -> bool {
+        let name = self.program.file_name().unwrap_or_default();
+        name.to_string_lossy().starts_with("crun")
+    }
+
     fn command(&self, layout: &Layout, id: &ContainerId, verb: &[OsString]) -> Command {
         let mut args: Vec<OsString> = vec![
             "--root".into(),
@@ -103,12 +109,7 @@ impl Runtime {
             "--log-format".into(),
             "json".into(),
         ];
-        let name = self
-            .program
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy();
-        if name.starts_with("crun") {
+        if self.is_crun() {
             // Its default driver would make a scope of its own outside the unit.
             args.push("--cgroup-manager=cgroupfs".into());
         }

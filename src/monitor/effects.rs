@@ -82,9 +82,11 @@ impl Monitor {
         let sink = |priority| match launch.driver {
             LogDriver::Journald => {
                 let identifier = self.context.name.as_str().to_owned();
-                let stream = journal::connect(&identifier, priority).ok();
+                let unit = self.context.cgroup.name().to_owned();
+                let stream = journal::connect(&unit, &identifier, priority).ok();
                 Sink::Journal {
                     stream,
+                    unit,
                     identifier,
                     priority,
                 }

@@ -8,13 +8,14 @@ use crate::sys::socket::{self, Kind};
 
 const SOCKET: &str = "/run/systemd/journal/stdout";
 
-/// Opens a stream of its own identifier and priority. The unit and LogExtraFields= come from our cgroup, and `<N>`
-/// prefixes are honoured. It never blocks: a hung journald must not block a stop.
-pub(super) fn connect(identifier: &str, priority: u8) -> io::Result<OwnedFd> {
+/// Opens a stream of its own identifier and priority; `<N>` prefixes are honoured. The unit and with it
+/// LogExtraFields= come from the cgroup of whoever connected, and from the unit's name here once that process is gone.
+/// It never blocks: a hung journald must not block a stop.
+pub(super) fn connect(unit: &str, identifier: &str, priority: u8) -> io::Result<OwnedFd> {
     let stream = socket::connect(SOCKET, Kind::Stream, false)?;
     socket::shutdown_read(&stream)?;
     // Identifier, unit, priority, level prefix, and whether to forward to syslog, kmsg and console.
-    let header = format!("{identifier}\n\n{priority}\n1\n0\n0\n0\n");
+    let header = format!("{identifier}\n{unit}\n{priority}\n1\n0\n0\n0\n");
     match write(&stream, header.as_bytes())? {
         Moved::Bytes(count) if count == header.len() => {}
         _ => {

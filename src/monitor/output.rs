@@ -38,6 +38,7 @@ pub(super) enum Wait {
 pub(super) enum Sink {
     Journal {
         stream: Option<OwnedFd>,
+        unit: String,
         identifier: String,
         priority: u8,
     },
@@ -127,11 +128,12 @@ impl Stream {
     fn reconnect(&mut self) -> Wait {
         if let Sink::Journal {
             stream,
+            unit,
             identifier,
             priority,
         } = &mut self.sink
         {
-            *stream = journal::connect(identifier, *priority).ok();
+            *stream = journal::connect(unit, identifier, *priority).ok();
             if stream.is_some() {
                 return Wait::Nothing;
             }

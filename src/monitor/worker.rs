@@ -75,7 +75,7 @@ fn prepare_and_become(
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }
-    let streams = Streams::of(&prepared, ends, attached).map_err(ours)?;
+    let streams = Streams::of(&prepared, context.cgroup.name(), ends, attached).map_err(ours)?;
     let record = launch_of(context, &prepared);
     write(report, record.render().as_bytes()).map_err(|error| ours(Box::new(error)))?;
     failpoint::hit(Who::Prepare);
@@ -98,6 +98,7 @@ struct Streams {
 impl Streams {
     fn of(
         prepared: &Prepared,
+        unit: &str,
         ends: &ContainerEnds,
         attached: bool,
     ) -> Result<Self, Box<dyn Error>> {
@@ -125,8 +126,8 @@ impl Streams {
                 let name = prepared.definition.name.as_str();
                 let priority = options.log.stderr_priority.unwrap_or(INFO);
                 (
-                    journal::connect(name, INFO)?,
-                    journal::connect(name, priority)?,
+                    journal::connect(unit, name, INFO)?,
+                    journal::connect(unit, name, priority)?,
                 )
             }
             LogDriver::None if !attached => (null()?, null()?),

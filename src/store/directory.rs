@@ -30,7 +30,7 @@ pub fn ensure_private(path: &Path) -> Result<(), StoreError> {
         return Err(StoreError::io("make directory", path)(error));
     }
     if found.permissions().mode() & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), "directory was open to others, closing it");
+        tracing::info!(path = %path.display(), "directory was open to others, closing it");
         fs::set_permissions(path, Permissions::from_mode(0o700))
             .map_err(StoreError::io("change mode of", path))?;
     }

@@ -21,7 +21,7 @@ pub struct ContainerLock {
 
 impl ContainerLock {
     /// Removes the lock's file together with its container; whoever waits for it takes a new one.
-    pub(super) fn retire(&self) {
+    pub fn retire(&self) {
         if is_current(&self.path, &self.file) {
             // A file that stays is empty and harmless.
             let _ = fs::remove_file(&self.path);

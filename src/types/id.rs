@@ -116,13 +116,10 @@ impl UnitName {
         Self(format!("unitbox-{name}.service"))
     }
 
-    /// The shipped unit that cleans up behind a monitor that died.
+    /// The shipped unit that cleans up behind a monitor that died. Its instance is the name as it is: every character
+    /// of a name may stand in a unit name, and dependencies know no unescaped instance (`%I`).
     pub fn cleanup_of(name: &ContainerName) -> Self {
-        // `-` must be escaped in an instance name that systemd shall unescape with %I (systemd.unit(5)).
-        Self(format!(
-            "unitbox-cleanup@{}.service",
-            name.as_str().replace('-', "\\x2d")
-        ))
+        Self(format!("unitbox-cleanup@{name}.service"))
     }
 
     /// The unit name as text.
@@ -190,7 +187,7 @@ mod tests {
         assert_eq!(UnitName::of(&name).as_str(), "unitbox-my-web.service");
         assert_eq!(
             UnitName::cleanup_of(&name).as_str(),
-            "unitbox-cleanup@my\\x2dweb.service"
+            "unitbox-cleanup@my-web.service"
         );
     }
 }

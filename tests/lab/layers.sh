@@ -130,7 +130,7 @@ install_inputs() {
         # Not their content: unstripped ones are large, and this is asked at each boot.
         stat -L -c '%n %s %y' "$(realpath "$bin/$binary")"
     done
-    find "$LAB_CHECKOUT/packaging" -type f -print0 | sort -z | xargs -0 sha256sum
+    find "$LAB_CHECKOUT"/{packaging,units,man} -type f -print0 | sort -z | xargs -0 sha256sum
 }
 
 install_build() {

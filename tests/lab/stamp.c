@@ -5,6 +5,7 @@
  *   stamp ignore        print "ready" and wait; SIGTERM is ignored
  *   stamp code N        print "ready" and wait; SIGTERM: exit N
  *   stamp lines N LEN   write N lines of LEN bytes, newline included: "%08d xxxx\n", in writes of up to 64 kB
+ *   stamp crash         write to address 0: SIGSEGV, which even an init cannot ignore
  *   stamp hups          print "ready", then "HUP i" and "USR1 i" with a count for each such signal; SIGTERM: exit 0
  *   stamp hups FILE     the same, into FILE
  */
@@ -106,6 +107,8 @@ int main(int argc, char **argv)
 		return (int)n;
 	if (!strcmp(mode, "code") && argc == 3)
 		return wait_for_term(1, 0, (int)n);
+	if (!strcmp(mode, "crash"))
+		*(volatile int *)0 = 1;
 	if (!strcmp(mode, "lines") && argc == 4)
 		return lines(n, atol(argv[3]));
 	if (!strcmp(mode, "hups")) {

@@ -3,10 +3,18 @@
 //!
 //! Run them as root: `cargo nextest run --config-file tests/nextest.toml --test machine`.
 
+mod bench;
+mod errors;
 mod faults;
 mod harness;
+mod images;
 mod kill_points;
 mod kill_random;
 mod leaks;
+mod logs;
+mod run;
 mod smoke;
+mod stop;
+mod truth;
+mod unit;
 mod vm_smoke;

@@ -152,11 +152,17 @@ fn told(facts: &Facts) -> (State, Option<Exit>) {
 }
 
 fn unstarted(facts: &Facts, reason: String) -> Exit {
+    // The monitor ends with the code that it could not write down.
+    let code = match facts.unit.exec_main_status {
+        126 => 126,
+        127 => 127,
+        _ => 125,
+    };
     Exit::Recorded(ExitRecord {
         id: facts.id.clone(),
         name: facts.name.clone(),
         nonce: facts.unit.invocation_id.clone(),
-        ended: Ended::Unstarted { code: 125, reason },
+        ended: Ended::Unstarted { code, reason },
         oom: false,
         stop: crate::api::StopKind::None,
         started: 0,

@@ -60,6 +60,8 @@ pub struct BundleFacts<'a> {
     pub cgroup: &'a str,
     /// Controllers that the payload's cgroup can use.
     pub controllers: &'a [String],
+    /// Whether the runtime can load the device rules of a cgroup.
+    pub device_rules: bool,
     /// `oom_score_adj` of the payload.
     pub oom_score_adj: i32,
     /// Directory that holds [`EtcFiles`].
@@ -143,10 +145,16 @@ fn resources(
     facts: &BundleFacts,
     warnings: &mut Vec<String>,
 ) -> LinuxResources {
-    let mut devices = LinuxDeviceCgroup::default();
-    devices.set_allow(false).set_access(Some("rwm".to_owned()));
     let mut resources = LinuxResources::default();
-    resources.set_devices(Some(vec![devices]));
+    resources.set_devices(None);
+    if facts.device_rules {
+        let mut devices = LinuxDeviceCgroup::default();
+        devices.set_allow(false).set_access(Some("rwm".to_owned()));
+        resources.set_devices(Some(vec![devices]));
+    } else {
+        let text = "no CAP_SYS_RESOURCE, which crun needs for device rules: container runs without";
+        warnings.push(text.to_owned());
+    }
     if let Some(limit) = definition.options.memory {
         if facts.controllers.iter().any(|name| name == "memory") {
             let mut memory = LinuxMemory::default();

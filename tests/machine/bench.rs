@@ -1,0 +1,156 @@
+//! Budgets measured side by side with Podman in one machine and one run; printed, and asserted as ratios.
+//!
+//! CPU is the usage of the machine's root cgroup until it is quiet again: PID 1, journald, bus, client, monitor, runtime
+//! and workers are all in it. Medians of interleaved runs.
+
+use crate::harness::{Lab, Suite};
+use crate::run::ROOTFS;
+
+/// Shell functions: `usage` in microseconds, `quiet` waits until nothing happens and prints the usage.
+const METER: &str = r#"
+usage() { sed -n 's/^usage_usec //p' /sys/fs/cgroup/cpu.stat; }
+quiet() { local a b; a=$(usage); while :; do sleep 0.3; b=$(usage); [ $((b - a)) -lt 4000 ] && break; a=$b; done; echo $b; }
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+"#;
+
+fn number(text: &str) -> f64 {
+    text.trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("a number, not {text:?}"))
+}
+
+#[test]
+fn bench_cpu_of_start_and_stop_against_quadlet() {
+    let lab = Lab::boot(Suite::Trixie);
+    for runtime in ["crun", "runc"] {
+        lab.sh(&format!(
+            "unitbox create --name u{runtime} --runtime {runtime} {ROOTFS} stamp run"
+        ))
+        .ok();
+        lab.sh("mkdir -p /etc/containers/systemd").ok();
+        lab.write(
+            &format!("/etc/containers/systemd/q{runtime}.container"),
+            format!(
+                "[Container]\nRootfs=/usr/share/unitbox-lab/busybox\nExec=/bin/stamp run\nNetwork=none\nGlobalArgs=--runtime={runtime}\n"
+            ),
+        );
+    }
+    lab.sh("systemctl daemon-reload").ok();
+    for runtime in ["crun", "runc"] {
+        let script = format!(
+            "{METER}
+            for unit in unitbox-u{runtime} q{runtime}; do systemctl start $unit; systemctl stop $unit; done
+            for i in 1 2 3 4 5 6 7; do for unit in unitbox-u{runtime} q{runtime}; do
+                a=$(quiet); systemctl start $unit; b=$(quiet); systemctl stop $unit; c=$(quiet)
+                echo $((b - a)) >> /opt/$unit.start; echo $((c - b)) >> /opt/$unit.stop
+            done; done
+            for what in start stop; do for unit in unitbox-u{runtime} q{runtime}; do median < /opt/$unit.$what; done; done"
+        );
+        let values: Vec<f64> = lab.sh(&script).ok().lines().map(number).collect();
+        let (start, stop) = (values[0] / values[1], values[2] / values[3]);
+        println!(
+            "{runtime}: start {:.1} / {:.1} ms CPU = {start:.2}; stop {:.1} / {:.1} ms CPU = {stop:.2}",
+            values[0] / 1e3,
+            values[1] / 1e3,
+            values[2] / 1e3,
+            values[3] / 1e3
+        );
+        assert!(
+            start <= 0.5,
+            "{runtime}: start costs {start:.2} of Quadlet's"
+        );
+        assert!(
+            stop <= 1.0 / 3.0,
+            "{runtime}: stop costs {stop:.2} of Quadlet's"
+        );
+    }
+}
+
+#[test]
+fn bench_time_from_exit_to_inactive_against_quadlet() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh(&format!("unitbox create --name u --runtime crun {ROOTFS} stamp run; mkdir -p /etc/containers/systemd")).ok();
+    lab.write(
+        "/etc/containers/systemd/q.container",
+        "[Container]\nContainerName=q\nRootfs=/usr/share/unitbox-lab/busybox\nExec=/bin/stamp run\nNetwork=none\nGlobalArgs=--runtime=crun\n",
+    );
+    let script = format!(
+        "{METER}
+        systemctl daemon-reload
+        once() {{ # unit: milliseconds from the payload's SIGTERM to the unit's inactive
+            systemctl start $1; sleep 0.3
+            pid=$(pgrep -x stamp); before=$(date +%s%N); kill -TERM $pid
+            while [ $(systemctl show -P ActiveState $1) = active ] || [ $(systemctl show -P ActiveState $1) = deactivating ]; do :; done
+            end=$(systemctl show -P InactiveEnterTimestampMonotonic $1)
+            left=$(systemctl show -P ActiveExitTimestampMonotonic $1)
+            now=$(date +%s%N); echo $(((now - before) / 1000))
+        }}
+        once unitbox-u >/dev/null; once q >/dev/null
+        for i in 1 2 3 4 5 6 7; do once unitbox-u >> /opt/u; sleep 0.3; once q >> /opt/q; sleep 0.3; done
+        median < /opt/u; median < /opt/q"
+    );
+    let values: Vec<f64> = lab.sh(&script).ok().lines().map(number).collect();
+    let ratio = values[0] / values[1];
+    println!(
+        "exit to inactive: {:.1} / {:.1} ms = {ratio:.2}",
+        values[0] / 1e3,
+        values[1] / 1e3
+    );
+    assert!(ratio <= 1.0 / 3.0, "{ratio:.2}");
+}
+
+#[test]
+fn bench_memory_of_thirty_containers_against_conmon() {
+    let lab = Lab::boot(Suite::Trixie);
+    let script = format!(
+        "set -e
+        pss() {{ for p in $(pgrep -x \"$1\"); do sed -n 's/^Pss: *\\([0-9]*\\) kB/\\1/p' /proc/$p/smaps_rollup; done | awk '{{ s += $1 }} END {{ print s + 0 }}'; }}
+        for i in $(seq 30); do unitbox run -d --name m$i {ROOTFS} sh -c 'stamp lines 1000 100; exec stamp run' >/dev/null; done
+        for i in $(seq 30); do unitbox stop m$i >/dev/null; unitbox start m$i >/dev/null; done
+        sleep 2
+        main=$(systemctl show -P MainPID unitbox-m1)
+        ls /proc/$main/task | wc -l
+        readlink /proc/$main/fd/* | grep -c dbus || true
+        pgrep -x unitbox-monitor | wc -l
+        echo $(($(pss unitbox-monitor) + $(pss unitbox-bus)))
+        for i in $(seq 30); do unitbox rm -f -t 0 m$i >/dev/null; done
+        for i in $(seq 30); do podman run -d --network=none --log-driver=journald --rootfs /usr/share/unitbox-lab/busybox sh -c 'stamp lines 1000 100; exec stamp run' >/dev/null; done
+        sleep 2
+        pgrep -x conmon | wc -l
+        pss conmon"
+    );
+    let values: Vec<f64> = lab.sh(&script).ok().lines().map(number).collect();
+    let [threads, bus, monitors, ours, conmons, theirs] = values[..] else {
+        panic!("{values:?}")
+    };
+    assert_eq!((threads, bus, monitors, conmons), (1.0, 0.0, 30.0, 30.0));
+    println!(
+        "PSS per container: {:.0} kB, conmon {:.0} kB",
+        ours / 30.0,
+        theirs / 30.0
+    );
+    assert!(ours < theirs, "{ours} kB against {theirs} kB");
+}
+
+#[test]
+fn bench_cpu_per_log_line_against_a_plain_service() {
+    let lab = Lab::boot(Suite::Trixie);
+    let script = format!(
+        "{METER}
+        stamp=/usr/share/unitbox-lab/busybox/bin/stamp
+        plain() {{ systemd-run -q --wait --collect -p StandardOutput=journal $stamp $*; }}
+        ours() {{ unitbox run -d --name l {ROOTFS} stamp $* >/dev/null; unitbox wait l >/dev/null; unitbox rm l >/dev/null; }}
+        measure() {{ local a b c; a=$(quiet); $1 lines 0 100; b=$(quiet); $1 lines 200000 100; c=$(quiet); echo $((c - b - (b - a))); }}
+        ours lines 1 100; plain lines 1 100
+        for i in 1 2 3 4 5; do measure plain >> /opt/plain; measure ours >> /opt/ours; done
+        median < /opt/ours; median < /opt/plain"
+    );
+    let values: Vec<f64> = lab.sh(&script).ok().lines().map(number).collect();
+    let ratio = values[0] / values[1];
+    println!(
+        "CPU per line: {:.2} us, plain service {:.2} us = {ratio:.2}",
+        values[0] / 2e5,
+        values[1] / 2e5
+    );
+    assert!(ratio <= 1.15, "{ratio:.2}");
+}
