@@ -122,6 +122,10 @@ mod armed {
             self.after(Host.run_runtime(command, time))
         }
 
+        fn kill_strays(&mut self, group: &Path) -> io::Result<()> {
+            self.after(Host.kill_strays(group))
+        }
+
         fn kill_cgroup(&mut self, path: &Path) -> io::Result<()> {
             self.after(Host.kill_cgroup(path))
         }

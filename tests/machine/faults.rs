@@ -176,7 +176,7 @@ fn a_runtime_that_is_killed_fails_the_start_at_once() {
         }
         wrapper(&lab, "exec runc \"$@\"");
         heals(&lab, &oracle, &container);
-        REM
+        forget_all(&lab);
     }
 }
 
