@@ -54,7 +54,7 @@ pub fn run(
         errors.extend(remove(layout, id, world));
     } else if let Some(text) = &exit {
         let path = layout.last_exit(id);
-        let written = world.write_file(&path, text, 0o600, Durability::Synced);
+        let written = world.write_file(&path, text, 0o600, Durability::Cached);
         note(&mut errors, "write", &path, written);
     }
     errors

@@ -6,10 +6,13 @@
 use crate::harness::{Lab, Suite};
 use crate::run::ROOTFS;
 
-/// Shell functions: `usage` in microseconds, `quiet` waits until nothing happens and prints the usage.
+/// Shell functions without a process of their own: `quiet VAR` waits until nothing happens and sets the usage so far in
+/// microseconds; `nap` waits so many seconds.
 const METER: &str = r#"
-usage() { sed -n 's/^usage_usec //p' /sys/fs/cgroup/cpu.stat; }
-quiet() { local a b; a=$(usage); while :; do sleep 0.3; b=$(usage); [ $((b - a)) -lt 4000 ] && break; a=$b; done; echo $b; }
+exec {never}<> <(:)
+nap() { read -r -t $1 -u $never || :; }
+usage() { local key value; while read -r key value; do if [ $key = usage_usec ]; then printf -v $1 %s $value; return; fi; done < /sys/fs/cgroup/cpu.stat; }
+quiet() { local before after; usage before; while nap 0.3; usage after; [ $((after - before)) -gt 2500 ]; do before=$after; done; printf -v $1 %s $after; }
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 "#;
 
@@ -41,7 +44,7 @@ fn bench_cpu_of_start_and_stop_against_quadlet() {
             "{METER}
             for unit in unitbox-u{runtime} q{runtime}; do systemctl start $unit; systemctl stop $unit; done
             for i in 1 2 3 4 5 6 7; do for unit in unitbox-u{runtime} q{runtime}; do
-                a=$(quiet); systemctl start $unit; b=$(quiet); systemctl stop $unit; c=$(quiet)
+                quiet a; systemctl start $unit; quiet b; systemctl stop $unit; quiet c
                 echo $((b - a)) >> /opt/$unit.start; echo $((c - b)) >> /opt/$unit.stop
             done; done
             for what in start stop; do for unit in unitbox-u{runtime} q{runtime}; do median < /opt/$unit.$what; done; done"
@@ -77,13 +80,12 @@ fn bench_time_from_exit_to_inactive_against_quadlet() {
     let script = format!(
         "{METER}
         systemctl daemon-reload
-        once() {{ # unit: milliseconds from the payload's SIGTERM to the unit's inactive
-            systemctl start $1; sleep 0.3
-            pid=$(pgrep -x stamp); before=$(date +%s%N); kill -TERM $pid
-            while [ $(systemctl show -P ActiveState $1) = active ] || [ $(systemctl show -P ActiveState $1) = deactivating ]; do :; done
-            end=$(systemctl show -P InactiveEnterTimestampMonotonic $1)
-            left=$(systemctl show -P ActiveExitTimestampMonotonic $1)
-            now=$(date +%s%N); echo $(((now - before) / 1000))
+        once() {{ # unit: microseconds from the payload's SIGTERM to the return of who waits for the unit's end
+            systemctl start --wait $1 & local waiter=$!
+            until [ \"$(systemctl show -P ActiveState $1)\" = active ]; do nap 0.05; done
+            nap 0.3
+            local pid before; pid=$(pgrep -x stamp); before=${{EPOCHREALTIME/./}}
+            kill -TERM $pid; wait $waiter || :; echo $((${{EPOCHREALTIME/./}} - before))
         }}
         once unitbox-u >/dev/null; once q >/dev/null
         for i in 1 2 3 4 5 6 7; do once unitbox-u >> /opt/u; sleep 0.3; once q >> /opt/q; sleep 0.3; done
@@ -140,7 +142,7 @@ fn bench_cpu_per_log_line_against_a_plain_service() {
         stamp=/usr/share/unitbox-lab/busybox/bin/stamp
         plain() {{ systemd-run -q --wait --collect -p StandardOutput=journal $stamp $*; }}
         ours() {{ unitbox run -d --name l {ROOTFS} stamp $* >/dev/null; unitbox wait l >/dev/null; unitbox rm l >/dev/null; }}
-        measure() {{ local a b c; a=$(quiet); $1 lines 0 100; b=$(quiet); $1 lines 200000 100; c=$(quiet); echo $((c - b - (b - a))); }}
+        measure() {{ local a b c; quiet a; $1 lines 0 100; quiet b; $1 lines 200000 100; quiet c; echo $((c - b - (b - a))); }}
         ours lines 1 100; plain lines 1 100
         for i in 1 2 3 4 5; do measure plain >> /opt/plain; measure ours >> /opt/ours; done
         median < /opt/ours; median < /opt/plain"
