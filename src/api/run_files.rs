@@ -30,6 +30,8 @@ pub struct Payload {
     pub started: u64,
     /// Absolute path of the payload's cgroup.
     pub cgroup: PathBuf,
+    /// It was told to stop.
+    pub stopping: bool,
 }
 
 /// The last start of a container ([`super::Layout::last_start`]).
@@ -74,11 +76,12 @@ impl Payload {
     /// The text of the payload file. A cgroup path has no control characters: systemd made it.
     pub fn render(&self) -> String {
         format!(
-            "PID={}\nSTART_TICKS={}\nNONCE={}\nSTARTED_USEC={}\nCGROUP={}\n",
+            "PID={}\nSTART_TICKS={}\nNONCE={}\nSTARTED_USEC={}\nSTOPPING={}\nCGROUP={}\n",
             self.pid,
             self.start_ticks,
             self.nonce,
             self.started,
+            self.stopping,
             self.cgroup.display()
         )
     }
@@ -106,6 +109,8 @@ impl Payload {
             nonce: value(text, Self::FILE, "NONCE")?.to_owned(),
             started: number(text, Self::FILE, "STARTED_USEC")?,
             cgroup: cgroup.to_owned(),
+            // The first version had no such key.
+            stopping: value(text, Self::FILE, "STOPPING") == Ok("true"),
         })
     }
 }
@@ -145,6 +150,7 @@ mod tests {
             nonce: "0123456789abcdef0123456789abcdef".to_owned(),
             started: 1_795_381_941_000_000,
             cgroup: "/sys/fs/cgroup/system.slice/unitbox-web.service/payload".into(),
+            stopping: true,
         }
     }
 
@@ -169,6 +175,12 @@ mod tests {
         for cut in 0..text.len() {
             assert!(LastStart::parse(&text[..cut]).is_err(), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn the_first_version_knew_no_stopping() {
+        let old = payload().render().replace("STOPPING=true\n", "");
+        assert!(!Payload::parse(&old).unwrap().stopping);
     }
 
     #[test]

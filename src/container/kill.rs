@@ -83,6 +83,7 @@ mod tests {
             nonce: String::new(),
             started: 0,
             cgroup: "/sys/fs/cgroup/no/such/payload".into(),
+            stopping: false,
         };
         assert!(open(&payload).is_err());
     }

@@ -133,24 +133,30 @@ impl Monitor {
     }
 
     fn ready(&mut self) {
-        let now = now();
         let Some(payload) = &mut self.payload else {
             return;
         };
-        payload.started = now;
+        payload.started = now();
+        self.write_payload_file(false);
+        notify::ready("running");
+    }
+
+    /// Tells whoever watches that the payload runs, or was told to stop.
+    fn write_payload_file(&self, stopping: bool) {
+        let Some(payload) = &self.payload else { return };
         let file = Payload {
             pid: payload.pid,
             start_ticks: start_ticks(payload.pid),
             nonce: self.context.nonce.clone(),
-            started: now,
+            started: payload.started,
             cgroup: self.context.cgroup.payload_path(),
+            stopping,
         };
         let path = self.context.layout.payload_file(&self.context.id);
         warn(
             "write the payload file",
             Host.write_file(&path, &file.render(), 0o600, Durability::Cached),
         );
-        notify::ready("running");
     }
 
     fn say_stopping(&mut self, left: Option<Duration>) {
@@ -160,6 +166,13 @@ impl Monitor {
             None => format!("stopping: {signal} sent, waiting for the payload"),
         };
         notify::stopping(&text);
+        if self
+            .payload
+            .as_ref()
+            .is_some_and(|payload| payload.started != 0)
+        {
+            self.write_payload_file(true);
+        }
     }
 
     fn signal(&mut self, signal: Signal) {

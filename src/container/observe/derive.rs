@@ -2,7 +2,7 @@
 
 use super::{Exit, Facts, Lost, Observation, State};
 use crate::api::{Ended, ExitRecord};
-use crate::host::systemd::{ActiveState, FreezerState};
+use crate::host::systemd::{ActiveState, FreezerState, UnitStatus};
 use crate::types::{ExitStatus, Signal};
 
 /// CLD_EXITED, waitid(2).
@@ -48,6 +48,25 @@ pub fn derive(facts: &Facts) -> Observation {
     }
 }
 
+/// The unit as the files of its runs imply it; none: they do not suffice, and systemd has to be asked. A start removes
+/// the exit file of the run before, so that an exit file is always that of the last run.
+pub(super) fn implied(facts: &Facts) -> Option<UnitStatus> {
+    let populated = facts.cgroup.is_some_and(|events| events.populated);
+    let (active_state, run) = match (&facts.payload, &facts.exit) {
+        (Some(payload), Some(record)) if payload.nonce == record.nonce => {
+            (ActiveState::Inactive, &record.nonce)
+        }
+        (None, Some(record)) => (ActiveState::Inactive, &record.nonce),
+        (Some(payload), None) if populated => (ActiveState::Active, &payload.nonce),
+        _ => return None,
+    };
+    Some(UnitStatus {
+        active_state,
+        invocation_id: run.clone(),
+        ..UnitStatus::not_found()
+    })
+}
+
 /// The state of a unit that is loaded and not over, and whose run has not ended.
 fn alive(facts: &Facts) -> State {
     let unit = &facts.unit;
@@ -56,18 +75,18 @@ fn alive(facts: &Facts) -> State {
             unit.freezer_state,
             FreezerState::Frozen | FreezerState::FrozenByParent
         );
-    let up = if frozen {
-        State::Paused
-    } else {
-        State::Running
+    let payload = facts.payload.as_ref();
+    let payload = payload.filter(|payload| payload.nonce == unit.invocation_id);
+    let up = match payload {
+        Some(payload) if payload.stopping => State::Stopping,
+        _ if frozen => State::Paused,
+        _ => State::Running,
     };
     match &unit.active_state {
         ActiveState::Deactivating => State::Stopping,
         ActiveState::Activating => {
-            let payload = facts.payload.as_ref();
-            let ours = payload.is_some_and(|payload| payload.nonce == unit.invocation_id);
             let populated = facts.cgroup.is_some_and(|events| events.populated);
-            if ours && populated {
+            if payload.is_some() && populated {
                 up
             } else {
                 State::Created

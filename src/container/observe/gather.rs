@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::derive::implied;
 use super::{Observation, derive};
 use crate::api::{ExitRecord, LastStart, Layout, Payload};
 use crate::definition::Definition;
@@ -97,21 +98,34 @@ fn payload_cgroup(unit: &UnitStatus) -> Option<PathBuf> {
 
 /// Collects the facts about a container whose unit was asked for already.
 pub fn gather(layout: &Layout, definition: &Definition, unit: UnitStatus) -> Facts {
+    let cgroup = payload_cgroup(&unit).and_then(|path| events_of(&path));
+    let mut facts = files(layout, definition);
+    (facts.unit, facts.cgroup) = (unit, cgroup);
+    facts
+}
+
+fn events_of(cgroup: &Path) -> Option<CgroupEvents> {
+    let text = fs::read_to_string(cgroup.join("cgroup.events")).ok()?;
+    Some(CgroupEvents::parse(&text))
+}
+
+/// What the files of the runs say; nothing is asked.
+fn files(layout: &Layout, definition: &Definition) -> Facts {
     let id = &definition.id;
-    let cgroup = payload_cgroup(&unit)
-        .and_then(|path| fs::read_to_string(path.join("cgroup.events")).ok())
-        .map(|text| CgroupEvents::parse(&text));
+    let payload = payload_of(layout, id);
     Facts {
         id: id.clone(),
         name: definition.name.clone(),
         boot_id: boot_id(),
         exit: read(&layout.exit_file(id), ExitRecord::parse),
-        payload: payload_of(layout, id),
-        cgroup,
+        cgroup: payload
+            .as_ref()
+            .and_then(|payload| events_of(&payload.cgroup)),
+        payload,
         last_exit: read(&layout.last_exit(id), ExitRecord::parse),
         last_start: read(&layout.last_start(id), LastStart::parse),
         removing: !layout.container(id).is_dir(),
-        unit,
+        unit: UnitStatus::not_found(),
     }
 }
 
@@ -126,4 +140,12 @@ pub fn observe(
 ) -> Result<Observation, SystemdError> {
     let unit = manager.status(&UnitName::of(&definition.name))?;
     Ok(derive(&gather(layout, definition, unit)))
+}
+
+/// Observes a container without systemd; none: its files do not suffice. What only systemd knows
+/// ([`Observation::monitor`], [`Observation::restarts`]) is 0.
+pub fn observe_files(layout: &Layout, definition: &Definition) -> Option<Observation> {
+    let mut facts = files(layout, definition);
+    facts.unit = implied(&facts)?;
+    Some(derive(&facts))
 }

@@ -7,7 +7,7 @@ use crate::api::{Ended, ExitRecord};
 use crate::types::ExitStatus;
 
 pub use derive::derive;
-pub use gather::{CgroupEvents, Facts, boot_id, gather, observe, payload_of};
+pub use gather::{CgroupEvents, Facts, boot_id, gather, observe, observe_files, payload_of};
 
 /// The state of a container, in Podman's words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -190,6 +190,19 @@ pub struct Observation {
     pub monitor: u32,
     /// Automatic restarts since the last start.
     pub restarts: u32,
+}
+
+impl Observation {
+    /// Whether it stays so until the files of a run change. Else systemd has to be asked again: a start is being
+    /// prepared, or something lives that no file tells of.
+    pub fn is_settled(&self) -> bool {
+        match self.state {
+            State::Created | State::Exited => self.monitor == 0,
+            State::Running | State::Paused | State::Stopping | State::Removing | State::Unknown => {
+                false
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use super::derive::implied;
 use super::*;
 use crate::api::{LastStart, Payload, StopKind};
 use crate::host::systemd::{ActiveState, FreezerState, UnitStatus};
@@ -69,6 +70,7 @@ fn up(state: ActiveState) -> Facts {
         nonce: RUN.to_owned(),
         started: 11,
         cgroup: "/sys/fs/cgroup/x/payload".into(),
+        stopping: false,
     });
     facts.cgroup = Some(CgroupEvents {
         populated: true,
@@ -285,6 +287,56 @@ fn units_that_are_forgotten() {
         ),
     ] {
         assert_eq!(seen(&facts), want, "{facts:?}");
+    }
+}
+
+/// What the files alone tell.
+fn seen_without_systemd(mut facts: Facts) -> Option<String> {
+    facts.unit = implied(&facts)?;
+    Some(seen(&facts))
+}
+
+#[test]
+fn files_suffice_where_they_say_as_much_as_systemd() {
+    use ActiveState::{Active, Failed};
+    let stopping = |facts: &mut Facts| facts.payload.as_mut().unwrap().stopping = true;
+    let frozen = |facts: &mut Facts| facts.cgroup.as_mut().unwrap().frozen = true;
+    for facts in [
+        up(Active),
+        with(up(Active), stopping),
+        with(up(Active), frozen),
+        with(with(up(Active), stopping), frozen),
+        with(up(Active), |f| f.last_exit = exited("run-1", 9)),
+        with(up(Active), |f| f.exit = exited(RUN, 15)),
+        with(up(Active), |f| f.exit = failed_start(RUN)),
+        with(up(Active), |f| f.removing = true),
+        with(over(Failed, "exit-code", 1, 7), |f| {
+            f.exit = exited(RUN, 20)
+        }),
+        with(nothing(), |f| f.exit = exited("run-1", 9)),
+        with(nothing(), |f| f.exit = failed_start("run-1")),
+    ] {
+        assert_eq!(seen_without_systemd(facts.clone()), Some(seen(&facts)));
+    }
+    let stopped = seen_without_systemd(with(up(Active), stopping));
+    assert_eq!(stopped.as_deref(), Some("stopping"));
+}
+
+#[test]
+fn systemd_is_asked_where_files_do_not_suffice() {
+    use ActiveState::{Activating, Active, Failed};
+    for facts in [
+        nothing(),
+        with(up(Activating), |f| f.payload = None),
+        // It is about to be recorded, or its monitor was killed.
+        with(up(Active), |f| f.cgroup.as_mut().unwrap().populated = false),
+        with(up(Active), |f| f.cgroup = None),
+        with(up(Active), |f| f.exit = exited("run-1", 9)),
+        over(Failed, "signal", 2, 9),
+        // After a reboot.
+        with(nothing(), |f| f.last_exit = exited("run-1", 9)),
+    ] {
+        assert_eq!(seen_without_systemd(facts), None);
     }
 }
 
