@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use zbus::Connection;
 use zbus::fdo;
 use zbus::object_server::SignalEmitter;
 use zbus::zvariant::OwnedObjectPath;
 
 use super::snapshot::Snapshot;
 use crate::api::{Layout, dbus};
+use crate::host::systemd::restarts;
 use crate::store;
 use crate::types::ContainerId;
 
@@ -95,7 +97,8 @@ impl ContainerObject {
 
     #[zbus(property)]
     fn unit(&self) -> String {
-        self.get(|shown| shown.unit.clone())
+        self.get(|shown| shown.unit.as_ref().map(ToString::to_string))
+            .unwrap_or_default()
     }
 
     #[zbus(property)]
@@ -114,9 +117,15 @@ impl ContainerObject {
         0
     }
 
-    #[zbus(property)]
-    fn restart_count(&self) -> u32 {
-        self.get(|shown| shown.restarts)
+    /// systemd counts it and is asked when somebody wants to know: no event costs more for it.
+    #[zbus(property(emits_changed_signal = "invalidates"))]
+    async fn restart_count(&self, #[zbus(connection)] bus: &Connection) -> fdo::Result<u32> {
+        // The lock must not be held over an await.
+        let (ran, unit) = self.get(|shown| (shown.started != 0, shown.unit.clone()));
+        match unit {
+            Some(unit) if ran => Ok(restarts(bus, &unit).await?),
+            _ => Ok(0),
+        }
     }
 
     #[zbus(property)]

@@ -15,7 +15,7 @@ use super::objects::{ContainerObject, ManagerObject, Shown, path_of};
 use super::snapshot::Snapshot;
 use super::watch::{News, Watch};
 use crate::api::{ExitRecord, Layout, dbus};
-use crate::container::observe::{Exit, observe};
+use crate::container::observe::{Exit, Observation, observe, observe_files};
 use crate::host::dbus::{Kind, Link, Step, system_bus};
 use crate::host::systemd::{Manager, Systemd};
 use crate::store::{self, Listed};
@@ -23,8 +23,9 @@ use crate::types::ContainerId;
 
 /// After so long without a running container, news or a call the service ends; the bus starts it again.
 const IDLE: Duration = Duration::from_secs(30);
-/// A state that no file tells the end of (stopping) is looked at again after this, then after twice as long ...
-const RECHECK_FIRST: Duration = Duration::from_millis(50);
+/// Where the files do not suffice (a payload has ended and its exit is about to be written, a start is being prepared),
+/// the next file mostly comes within this time. After it systemd is asked, and then after twice as long ...
+const RECHECK_FIRST: Duration = Duration::from_millis(100);
 const RECHECK_LAST: Duration = Duration::from_secs(2);
 
 struct Service {
@@ -106,18 +107,21 @@ impl Service {
             if news.list {
                 self.relist()?;
             }
-            let alive = self.shown.lock().values().any(Snapshot::is_alive);
-            if !alive && active.elapsed() >= IDLE {
+            if !self.is_needed() && active.elapsed() >= IDLE {
                 return Ok(());
             }
         }
     }
 
+    /// Whether a payload lives, or may.
+    fn is_needed(&self) -> bool {
+        !self.rechecks.is_empty() || self.shown.lock().values().any(Snapshot::is_alive)
+    }
+
     /// Lets the bus be served until something else happens.
     fn sleep(&self, signals: BorrowedFd<'_>, active: Instant) -> Woken {
         let mut woken = Woken::default();
-        let alive = self.shown.lock().values().any(Snapshot::is_alive);
-        let idle = (!alive).then(|| active + IDLE);
+        let idle = (!self.is_needed()).then(|| active + IDLE);
         let next = self.rechecks.values().map(|(at, _)| *at).chain(idle).min();
         let news = self.watch.fd();
         self.link
@@ -159,27 +163,37 @@ impl Service {
 
     /// Looks at containers again and tells what changed.
     fn look(&mut self, ids: &BTreeSet<ContainerId>) -> Result<(), BusError> {
+        let now = Instant::now();
         let mut systemd = None;
         for id in ids {
-            let pause = self.rechecks.remove(id).map(|(_, pause)| pause * 2);
+            let waiting = self.rechecks.remove(id);
             let Ok(definition) = store::load(&self.layout, id) else {
                 continue;
             };
             self.watch.follow(&self.layout, id);
+            if let Some(seen) = observe_files(&self.layout, &definition) {
+                self.show(id, Snapshot::of(&definition, &seen))?;
+                continue;
+            }
+            let (at, pause) = waiting.unwrap_or((now + RECHECK_FIRST, RECHECK_FIRST));
+            if at > now && self.shown.lock().contains_key(id) {
+                self.rechecks.insert(id.clone(), (at, pause));
+                continue;
+            }
             if systemd.is_none() {
                 systemd = Systemd::connect(self.layout.root()).ok();
             }
-            let Some(manager) = &systemd else { continue };
-            let Ok(seen) = observe(&self.layout, manager as &dyn Manager, &definition) else {
-                continue;
-            };
-            let snapshot = Snapshot::of(&definition, &seen);
-            if !snapshot.is_settled() {
-                let pause = pause.map_or(RECHECK_FIRST, |pause| pause.min(RECHECK_LAST));
-                let at = Instant::now() + pause;
-                self.rechecks.insert(id.clone(), (at, pause));
+            let asked = systemd.as_ref().map(|manager: &Systemd| {
+                observe(&self.layout, manager as &dyn Manager, &definition)
+            });
+            let seen = asked.and_then(Result::ok);
+            if !seen.as_ref().is_some_and(Observation::is_settled) {
+                let next = (pause * 2).min(RECHECK_LAST);
+                self.rechecks.insert(id.clone(), (now + pause, next));
             }
-            self.show(id, snapshot)?;
+            if let Some(seen) = seen {
+                self.show(id, Snapshot::of(&definition, &seen))?;
+            }
         }
         Ok(())
     }
@@ -200,7 +214,12 @@ impl Service {
         if changes.is_empty() {
             return Ok(());
         }
-        let body = (dbus::CONTAINER_INTERFACE, changes, &[] as &[&str]);
+        // Each run may be an automatic restart.
+        let invalidated: &[&str] = match snapshot.started != before.started {
+            true => &["RestartCount"],
+            false => &[],
+        };
+        let body = (dbus::CONTAINER_INTERFACE, changes, invalidated);
         let none: Option<&str> = None;
         self.link.run(async {
             const INTERFACE: &str = "org.freedesktop.DBus.Properties";
@@ -241,13 +260,16 @@ impl Service {
         let last = self.shown.lock().get(id).cloned();
         let kept = store::read_bounded(&self.layout.removed_exit(id), 64 << 10).ok();
         let record = kept.and_then(|text| ExitRecord::parse(&String::from_utf8_lossy(&text)).ok());
-        if let (Some(mut snapshot), Some(record)) = (last.filter(Snapshot::is_alive), record) {
+        if let (Some(mut snapshot), Some(record)) = (last, record)
+            && snapshot.finished != record.finished
+        {
             snapshot.state = "exited".to_owned();
             snapshot.pid = 0;
             snapshot.set_exit(Some(&Exit::Recorded(record)));
             self.show(id, snapshot)?;
         }
         self.rechecks.remove(id);
+        self.watch.forget_run(id);
         let server = self.link.connection().object_server();
         let path = path_of(id);
         self.link.run(server.remove::<ContainerObject, _>(path))?;

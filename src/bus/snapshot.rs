@@ -6,7 +6,7 @@ use zbus::zvariant::Value;
 
 use crate::api::Ended;
 use crate::container::observe::{Exit, Observation};
-use crate::definition::Definition;
+use crate::definition::{Definition, Source};
 use crate::types::{ExitStatus, UnitName};
 
 /// ExitCode while no run has ended, or when nobody knows how one did: no exit code is as large.
@@ -17,9 +17,8 @@ pub(super) const NO_CODE: u32 = 256;
 pub(super) struct Snapshot {
     pub(super) name: String,
     pub(super) id: String,
-    pub(super) unit: String,
+    pub(super) unit: Option<UnitName>,
     pub(super) state: String,
-    pub(super) restarts: u32,
     pub(super) pid: u32,
     pub(super) exit_code: u32,
     pub(super) exit_signal: u32,
@@ -34,14 +33,16 @@ impl Snapshot {
         let mut snapshot = Self {
             name: definition.name.to_string(),
             id: definition.id.to_string(),
-            unit: UnitName::of(&definition.name).to_string(),
+            unit: Some(UnitName::of(&definition.name)),
             state: seen.state.as_str().to_owned(),
-            restarts: seen.restarts,
             pid: seen
                 .pid
                 .and_then(|pid| u32::try_from(pid).ok())
                 .unwrap_or(0),
-            image: definition.source_name().to_owned(),
+            image: match &definition.source {
+                Source::Image { name, .. } => name.clone(),
+                Source::Rootfs { .. } => String::new(),
+            },
             ..Self::default()
         };
         snapshot.set_exit(seen.exit.as_ref());
@@ -60,14 +61,6 @@ impl Snapshot {
         self.finished = exit.map_or(0, Exit::finished);
     }
 
-    /// Whether something of it may change without a file telling.
-    pub(super) fn is_settled(&self) -> bool {
-        matches!(
-            self.state.as_str(),
-            "created" | "running" | "paused" | "exited"
-        )
-    }
-
     /// Whether a payload lives.
     pub(super) fn is_alive(&self) -> bool {
         matches!(self.state.as_str(), "running" | "paused" | "stopping")
@@ -82,11 +75,9 @@ impl Snapshot {
             }
         };
         text("Name", &self.name, &before.name);
-        text("Unit", &self.unit, &before.unit);
         text("State", &self.state, &before.state);
         text("Image", &self.image, &before.image);
         let numbers = [
-            ("RestartCount", self.restarts, before.restarts),
             ("Pid", self.pid, before.pid),
             ("ExitCode", self.exit_code, before.exit_code),
             ("ExitSignal", self.exit_signal, before.exit_signal),
@@ -100,6 +91,9 @@ impl Snapshot {
         ];
         for (key, new, _) in times.into_iter().filter(|(_, new, old)| new != old) {
             changes.insert(key, Value::from(new));
+        }
+        if let Some(unit) = self.unit.as_ref().filter(|_| self.unit != before.unit) {
+            changes.insert("Unit", Value::from(unit.to_string()));
         }
         if self.oom_killed != before.oom_killed {
             changes.insert("OomKilled", Value::from(self.oom_killed));

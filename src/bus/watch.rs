@@ -19,8 +19,8 @@ enum Target {
     Runs,
     /// One run directory.
     Run(ContainerId),
-    /// cgroup.events of one payload.
-    Payload(ContainerId),
+    /// cgroup.events of one payload, or the exit file of the last run: the next start removes it.
+    File(ContainerId),
 }
 
 /// What has to be looked at again.
@@ -36,6 +36,8 @@ pub(super) struct News {
 pub(super) struct Watch {
     inotify: Inotify,
     targets: HashMap<WatchDescriptor, Target>,
+    /// The run whose cgroup.events is watched. Kernels up to 6.12 at least keep the watch of a cgroup that is gone.
+    runs: HashMap<ContainerId, (String, WatchDescriptor)>,
 }
 
 impl Watch {
@@ -43,6 +45,7 @@ impl Watch {
         let mut watch = Self {
             inotify: Inotify::init()?,
             targets: HashMap::new(),
+            runs: HashMap::new(),
         };
         let entries = WatchMask::CREATE | WatchMask::MOVE | WatchMask::DELETE | WatchMask::ONLYDIR;
         watch.add(&layout.containers(), entries, Target::Containers)?;
@@ -56,19 +59,42 @@ impl Watch {
 
     /// Watches the current run of a container; what is watched already stays so.
     pub(super) fn follow(&mut self, layout: &Layout, id: &ContainerId) {
-        let files = WatchMask::CREATE | WatchMask::MOVED_TO | WatchMask::ONLYDIR;
+        // Both files are renamed into place; what else a start makes here must not wake anybody.
+        let files = WatchMask::MOVED_TO | WatchMask::ONLYDIR;
         // What is not there yet is told by the directory above it.
         let _ = self.add(&layout.run_container(id), files, Target::Run(id.clone()));
-        if let Some(payload) = payload_of(layout, id) {
-            let events = payload.cgroup.join("cgroup.events");
-            let _ = self.add(&events, WatchMask::MODIFY, Target::Payload(id.clone()));
+        let exit = layout.exit_file(id);
+        let _ = self.add(&exit, WatchMask::DELETE_SELF, Target::File(id.clone()));
+        let Some(payload) = payload_of(layout, id) else {
+            return;
+        };
+        if self
+            .runs
+            .get(id)
+            .is_some_and(|(run, _)| *run == payload.nonce)
+        {
+            return;
+        }
+        self.forget_run(id);
+        let events = payload.cgroup.join("cgroup.events");
+        if let Ok(watch) = self.add(&events, WatchMask::MODIFY, Target::File(id.clone())) {
+            self.runs.insert(id.clone(), (payload.nonce, watch));
         }
     }
 
-    fn add(&mut self, path: &Path, mask: WatchMask, target: Target) -> io::Result<()> {
+    /// Ends the watch of a payload.
+    pub(super) fn forget_run(&mut self, id: &ContainerId) {
+        if let Some((_, watch)) = self.runs.remove(id) {
+            self.targets.remove(&watch);
+            // The kernel may have ended it before.
+            let _ = self.inotify.watches().remove(watch);
+        }
+    }
+
+    fn add(&mut self, path: &Path, mask: WatchMask, target: Target) -> io::Result<WatchDescriptor> {
         let descriptor = self.inotify.watches().add(path, mask)?;
-        self.targets.insert(descriptor, target);
-        Ok(())
+        self.targets.insert(descriptor.clone(), target);
+        Ok(descriptor)
     }
 
     /// Reads what has happened.
@@ -88,6 +114,10 @@ impl Watch {
                     news.containers.extend(self.targets.values().filter_map(of));
                     continue;
                 }
+                if event.mask.contains(inotify::EventMask::IGNORED) {
+                    self.targets.remove(&event.wd);
+                    continue;
+                }
                 let name = event.name.and_then(|name| name.to_str());
                 match self.targets.get(&event.wd) {
                     Some(Target::Containers) => news.list |= name.is_some_and(is_id),
@@ -99,12 +129,9 @@ impl Watch {
                         news.containers.insert(id.clone());
                     }
                     Some(Target::Run(_)) | None => {}
-                    Some(Target::Payload(id)) => {
+                    Some(Target::File(id)) => {
                         news.containers.insert(id.clone());
                     }
-                }
-                if event.mask.contains(inotify::EventMask::IGNORED) {
-                    self.targets.remove(&event.wd);
                 }
             }
         }
@@ -118,6 +145,6 @@ fn is_id(name: &str) -> bool {
 fn of(target: &Target) -> Option<ContainerId> {
     match target {
         Target::Containers | Target::Runs => None,
-        Target::Run(id) | Target::Payload(id) => Some(id.clone()),
+        Target::Run(id) | Target::File(id) => Some(id.clone()),
     }
 }

@@ -7,10 +7,12 @@ pub mod fake;
 mod jobs;
 mod names;
 mod properties;
+mod restarts;
 mod status;
 
 pub use client::Systemd;
 pub use error::SystemdError;
+pub use restarts::restarts;
 pub use status::{ActiveState, FreezerState, JobResult, LoadState, UnitStatus, UnitSummary};
 
 use crate::plan::unit::Unit;
