@@ -4,6 +4,7 @@
 //! Run them as root: `cargo nextest run --config-file tests/nextest.toml --test machine`.
 
 mod bench;
+mod bus;
 mod errors;
 mod faults;
 mod harness;
