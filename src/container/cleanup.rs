@@ -69,6 +69,8 @@ pub fn clear_run(
     world: &mut dyn World,
 ) -> Vec<CleanupError> {
     let mut errors = Vec::new();
+    let own = cgroup.monitor_path();
+    note(&mut errors, "kill strays of", &own, world.kill_strays(&own));
     let state = layout.runtime_state(id);
     if state.join(id.as_str()).exists() {
         let deleted = world.run_runtime(&runtime.delete(layout, id), DELETE_TIME);
@@ -133,12 +135,12 @@ fn remove(layout: &Layout, id: &ContainerId, world: &mut dyn World) -> Vec<Clean
         note(&mut errors, "remove", &path, Err(error));
         return errors;
     }
-    // The name may already belong to another container.
+    note(&mut errors, "remove", &hidden, world.remove_tree(&hidden));
+    // The name, which may already belong to another container, goes last: while it is there the cleanup unit comes.
     if let Some(name) = store::name_of(layout, id) {
         let link = layout.name(&name);
         note(&mut errors, "remove", &link, world.remove_file(&link));
     }
-    note(&mut errors, "remove", &hidden, world.remove_tree(&hidden));
     let lock = store::forget_lock(layout, id).map_err(std::io::Error::other);
     note(&mut errors, "remove", &layout.lock(id), lock);
     errors

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use nix::unistd::{getpid, getppid};
+
 use crate::sys::paths;
+use crate::sys::process::Pidfd;
 use crate::sys::time::boottime;
 
 /// Where the cgroup hierarchy is mounted.
@@ -108,6 +111,11 @@ impl UnitCgroup {
         self.path(PAYLOAD)
     }
 
+    /// The monitor's own group in the file system.
+    pub fn monitor_path(&self) -> PathBuf {
+        self.path(MONITOR)
+    }
+
     fn path(&self, child: &str) -> PathBuf {
         Path::new(MOUNT)
             .join(self.unit.trim_start_matches('/'))
@@ -152,6 +160,38 @@ impl UnitCgroup {
 /// The group is there and cannot be killed.
 pub fn kill(group: &Path) -> io::Result<()> {
     gone_is_good(fs::write(group.join("cgroup.kill"), "1"))
+}
+
+/// Kills every process of a group but this one and its parent, and waits until they are dead; gone is good. To a worker
+/// those are what a killed runtime left running: it would write into what is being cleaned.
+///
+/// # Errors
+/// The group's processes cannot be listed, or live on after [`DEATH_TIME`].
+pub fn kill_strays(group: &Path) -> io::Result<()> {
+    let family = [getpid().as_raw(), getppid().as_raw()];
+    let deadline = boottime() + DEATH_TIME;
+    loop {
+        let text = match fs::read_to_string(group.join("cgroup.procs")) {
+            Err(error) => return gone_is_good(Err(error)),
+            Ok(text) => text,
+        };
+        let pids = text.lines().filter_map(|line| line.parse().ok());
+        // 0 is a process of another PID namespace.
+        let strays: Vec<i32> = pids
+            .filter(|pid| *pid != 0 && !family.contains(pid))
+            .collect();
+        if strays.is_empty() {
+            return Ok(());
+        }
+        if boottime() >= deadline {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
+        for pid in strays {
+            // One that has just ended is what was wanted.
+            let _ = Pidfd::open(pid).and_then(|pidfd| pidfd.send_signal(nix::libc::SIGKILL));
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// Removes a group and those below it, which the payload may have made; gone is good. A process that was killed holds

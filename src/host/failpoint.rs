@@ -2,7 +2,7 @@
 //! without the feature `failpoints`.
 //!
 //! `UNITBOX_FAILPOINT=WHO:N:MARKER` in the environment of the unit: who (`main`, `prepare`, `cleanup`) kills itself with
-//! SIGKILL after its effect N, if it can create the file MARKER: once, and the test can tell whether N was reached.
+//! SIGKILL after its effect N (`prepare+main`: a worker, and the main process before it), if it can create the file MARKER: once, and the test can tell whether N was reached.
 
 #[cfg(not(feature = "failpoints"))]
 use super::world::World;
@@ -40,7 +40,7 @@ mod armed {
     use std::time::Duration;
 
     use nix::sys::signal::{Signal, kill};
-    use nix::unistd::{getpid, pause};
+    use nix::unistd::{getpid, getppid, pause};
 
     use super::super::runtime::Command;
     use super::super::world::{Durability, Host, Overlay, World};
@@ -53,12 +53,14 @@ mod armed {
             return;
         };
         let mut wish = wish.splitn(3, ':');
+        let victim = wish.next().unwrap_or("");
+        let with_main = victim.strip_suffix("+main");
         let name = match who {
             Who::Main => "main",
             Who::Prepare => "prepare",
             Who::Cleanup => "cleanup",
         };
-        if wish.next() != Some(name) {
+        if with_main.unwrap_or(victim) != name {
             return;
         }
         let effect = EFFECTS.fetch_add(1, Ordering::Relaxed) + 1;
@@ -67,7 +69,14 @@ mod armed {
             return;
         }
         let made = OpenOptions::new().write(true).create_new(true).open(marker);
-        if made.is_ok() && kill(getpid(), Signal::SIGKILL).is_ok() {
+        if made.is_err() {
+            return;
+        }
+        if with_main.is_some() {
+            // The unit's other processes die with it.
+            let _ = kill(getppid(), Signal::SIGKILL);
+        }
+        if kill(getpid(), Signal::SIGKILL).is_ok() {
             pause();
         }
     }
@@ -120,6 +129,10 @@ mod armed {
 
         fn run_runtime(&mut self, command: &Command, time: Duration) -> io::Result<()> {
             self.after(Host.run_runtime(command, time))
+        }
+
+        fn kill_strays(&mut self, group: &Path) -> io::Result<()> {
+            self.after(Host.kill_strays(group))
         }
 
         fn kill_cgroup(&mut self, path: &Path) -> io::Result<()> {

@@ -250,6 +250,10 @@ impl World for FakeWorld {
         )
     }
 
+    fn kill_strays(&mut self, _group: &Path) -> io::Result<()> {
+        self.effect(|_| Ok(()), |_, _| {})
+    }
+
     fn kill_cgroup(&mut self, _path: &Path) -> io::Result<()> {
         self.effect(|_| Ok(()), |_, _| {})
     }

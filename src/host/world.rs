@@ -87,6 +87,11 @@ pub trait World {
     /// # Errors
     /// It could not be run, failed, or took longer than its time.
     fn run_runtime(&mut self, command: &Command, time: Duration) -> io::Result<()>;
+    /// Kills every process of a cgroup but this one and its parent; none there is good.
+    ///
+    /// # Errors
+    /// They cannot be listed, or do not die.
+    fn kill_strays(&mut self, group: &Path) -> io::Result<()>;
     /// Kills every process of a cgroup; none there is good.
     ///
     /// # Errors
@@ -199,6 +204,10 @@ impl World for Host {
             (_, How::Exited(0)) => Ok(()),
             (said, how) => Err(io::Error::other(describe(how, &said))),
         }
+    }
+
+    fn kill_strays(&mut self, group: &Path) -> io::Result<()> {
+        cgroup::kill_strays(group)
     }
 
     fn kill_cgroup(&mut self, path: &Path) -> io::Result<()> {

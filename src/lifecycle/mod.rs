@@ -206,7 +206,10 @@ impl Run {
                 vec![Effect::Prepare]
             }
             Event::PrepareKilled => {
-                let reason = format!("the prepare worker was killed {WORKER_TRIES} times");
+                // One that is killed as soon as it has become the runtime cannot be told from one that has not.
+                let reason = format!(
+                    "the prepare worker, which becomes the runtime's create, was killed {WORKER_TRIES} times"
+                );
                 self.never_ran(ExitCode::Error.number(), reason)
             }
             Event::StopRequested(_) => self.abort(),

@@ -174,7 +174,7 @@ pub fn remove(layout: &Layout, lock: &ContainerLock, id: &ContainerId) -> Result
     released.and(removed)
 }
 
-/// Removes what crashes in [`create`] and [`remove`] left behind.
+/// Removes what crashes in [`create`] and [`remove`] left behind: hidden directories, names that lead nowhere.
 ///
 /// # Errors
 /// The first file operation that failed; it goes on with the rest.
@@ -187,17 +187,20 @@ pub fn sweep(layout: &Layout) -> Result<(), StoreError> {
             continue;
         };
         // A lock that is held: somebody is at it.
-        let Some(lock) = try_lock(layout, &id)? else {
-            continue;
-        };
-        let mut done = remove_tree(&path.join(&name));
-        if !layout.container(&id).is_dir() {
-            for name in names::all_of(layout, &id) {
-                done = done.and(names::release(layout, &name, &id));
-            }
-            lock.retire();
+        if let Some(_lock) = try_lock(layout, &id)? {
+            result = result.and(remove_tree(&path.join(&name)));
         }
-        result = result.and(done);
+    }
+    for (name, id) in names::all(layout) {
+        if layout.container(&id).is_dir() {
+            continue;
+        }
+        // Its maker takes the lock before the name: once we have it, he is done or dead.
+        if let Some(_lock) = try_lock(layout, &id)?
+            && !layout.container(&id).is_dir()
+        {
+            result = result.and(names::release(layout, &name, &id));
+        }
     }
     result
 }

@@ -94,9 +94,20 @@ pub(super) fn release(
 
 /// All names that point to a container, for one whose definition cannot be read.
 pub(super) fn all_of(layout: &Layout, id: &ContainerId) -> Vec<ContainerName> {
+    let all = all(layout).into_iter();
+    all.filter(|(_, target)| target == id)
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// All names and where they lead.
+pub(super) fn all(layout: &Layout) -> Vec<(ContainerName, ContainerId)> {
     let entries = fs::read_dir(layout.names()).into_iter().flatten().flatten();
     entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|name| target(layout, name).as_ref() == Some(id))
+        .filter_map(|entry| {
+            let name: ContainerName = entry.file_name().to_str()?.parse().ok()?;
+            let id = target(layout, &name)?;
+            Some((name, id))
+        })
         .collect()
 }

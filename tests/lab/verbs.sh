@@ -41,7 +41,7 @@ boot() {
     trap 'exit 143' TERM
     machine_start "$name"
     machine_await "$name"
-    printf '%s\n' "$owner" >"$LAB_STATE/$name/owner"
+    machine_set_owner "$name" "$owner"
     trap - EXIT HUP INT TERM
 }
 
@@ -64,12 +64,12 @@ verb_reboot() {
     stop_by "$@"
     [[ -d $LAB_STATE/$name ]] || die "no lab $name"
     owner=$(<"$LAB_STATE/$name/owner")
-    pid_token $$ >"$LAB_STATE/$name/owner"
+    machine_set_owner "$name" "$(pid_token $$)"
     rm -f "$LAB_STATE/$name/leader"
     machine_kill "$name"
     machine_start "$name"
     machine_await "$name"
-    printf '%s\n' "$owner" >"$LAB_STATE/$name/owner"
+    machine_set_owner "$name" "$owner"
 }
 
 # stop_by [--kill] NAME: an orderly shutdown, unless told otherwise.

@@ -1,5 +1,7 @@
 //! `kill -9` of each process of ours after each of its effects, on the real thing.
 
+use std::collections::BTreeMap;
+
 use crate::harness::container::{
     Container, ENVIRONMENT, install_monitor, load_image, monitor, monitor_with_failpoints, values,
 };
@@ -92,7 +94,7 @@ fn removal_killed_after_each_effect_harms_nothing() {
 }
 
 /// The service has failed, its processes, mounts and cgroups are gone at once, the rest with the next start.
-fn main_killed_after_each_effect(runtime: &str) {
+fn main_killed_after_each_effect(who: &str, runtime: &str) {
     let lab = Lab::bare(Suite::Trixie);
     install_monitor(&lab, &monitor_with_failpoints());
     let image = load_image(&lab);
@@ -102,22 +104,16 @@ fn main_killed_after_each_effect(runtime: &str) {
         .options(|options| options.runtime = Some(runtime.to_owned()))
         .create(&lab);
     let count = (1..MANY).find(|effect| {
-        let script = [
-            container.variables(),
-            arm("main", *effect),
-            CYCLE.to_owned(),
-        ]
-        .concat();
+        let script = [container.variables(), arm(who, *effect), CYCLE.to_owned()].concat();
         let text = lab.sh(&script).ok();
         let seen = values(&text);
-        let what = format!("main process killed after {effect}:\n{text}");
+        let what = format!("{who} killed after {effect}:\n{text}");
         if !seen.contains_key("reached") {
             assert_eq!(seen.get("Result"), Some(&"success"), "{what}");
             oracle.assert_clean(&lab);
             return true;
         }
-        assert_eq!(seen.get("Result"), Some(&"signal"), "{what}");
-        assert_eq!(seen.get("ExecMainStatus"), Some(&"9"), "{what}");
+        assert_killed_by_9(&seen, &what);
         let at_once: Vec<Leak> = oracle
             .check(&lab)
             .into_iter()
@@ -147,6 +143,55 @@ fn main_killed_after_each_effect(runtime: &str) {
     assert!(count.expect("it ends") > 8, "only {count:?} effects");
 }
 
+#[track_caller]
+fn assert_killed_by_9(seen: &BTreeMap<&str, &str>, what: &str) {
+    assert_eq!(seen.get("Result"), Some(&"signal"), "{what}");
+    assert_eq!(seen.get("ExecMainStatus"), Some(&"9"), "{what}");
+}
+
+/// A container that removes itself has no next start: the cleanup unit leaves nothing of it.
+fn main_of_a_removed_one_killed_after_each_effect(who: &str) {
+    let lab = Lab::boot(Suite::Trixie);
+    install_monitor(&lab, &monitor_with_failpoints());
+    let image = load_image(&lab);
+    let oracle = Oracle::baseline(&lab);
+    let count = (1..MANY).find(|effect| {
+        let container = Container::new("web").image(&image).options(|options| options.remove = true);
+        let container = container.create(&lab);
+        let script = [container.variables(), arm(who, *effect), CYCLE.to_owned()].concat();
+        let text = lab.sh(&script).ok();
+        // It is started by hand here: `unitbox run` would have made a transient unit.
+        let rest = "for i in $(seq 200); do
+                [ -L /var/lib/unitbox/names/web ] || ls /var/lib/unitbox/containers | grep -q . || break; sleep 0.05
+            done; rm -f /run/systemd/system/$unit; systemctl reset-failed; journalctl -q -u unitbox-cleanup@web -o cat -n 5";
+        let said = lab.sh(&format!("{}{rest}", container.variables())).ok();
+        let left = oracle.settle(&lab);
+        assert!(left.is_empty(), "{who} killed after {effect}:\n{text}\n{said}\nleft:\n{}", list(&left));
+        !values(&text).contains_key("reached")
+    });
+    assert!(count.expect("it ends") > 8, "only {count:?} effects");
+}
+
+#[test]
+fn removal_whose_main_process_is_killed_is_ended_by_the_cleanup_unit() {
+    main_of_a_removed_one_killed_after_each_effect("cleanup+main");
+}
+
+#[test]
+fn main_process_of_a_removed_one_killed_after_each_effect() {
+    main_of_a_removed_one_killed_after_each_effect("main");
+}
+
+#[test]
+fn main_process_killed_during_each_effect_of_prepare() {
+    main_killed_after_each_effect("prepare+main", "runc");
+}
+
+#[test]
+fn main_process_killed_during_each_effect_of_cleanup() {
+    main_killed_after_each_effect("cleanup+main", "crun");
+}
+
 fn dies_with_the_unit(leak: &Leak) -> bool {
     match leak.kind {
         Kind::Mount | Kind::Cgroup | Kind::Process | Kind::NetworkNamespace | Kind::Link => true,
@@ -163,12 +208,12 @@ fn dies_with_the_unit(leak: &Leak) -> bool {
 
 #[test]
 fn main_process_killed_after_each_effect_under_runc() {
-    main_killed_after_each_effect("runc");
+    main_killed_after_each_effect("main", "runc");
 }
 
 #[test]
 fn main_process_killed_after_each_effect_under_crun() {
-    main_killed_after_each_effect("crun");
+    main_killed_after_each_effect("main", "crun");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod bench;
 mod errors;
+mod faults;
 mod harness;
 mod images;
 mod kill_points;

@@ -83,18 +83,24 @@ impl Oracle {
         found.difference(&self.known).cloned().collect()
     }
 
-    /// Asserts that nothing is left behind. systemd clears some things a moment after a unit has ended: a leak is what
-    /// stays.
+    /// What stays behind: systemd clears some things a moment after a unit has ended.
     #[track_caller]
-    pub(crate) fn assert_clean(&self, lab: &Lab) {
+    pub(crate) fn settle(&self, lab: &Lab) -> Vec<Leak> {
         let mut leaks = self.check(lab);
         for _ in 0..10 {
             if leaks.is_empty() {
-                return;
+                break;
             }
             thread::sleep(Duration::from_millis(100));
             leaks = self.check(lab);
         }
+        leaks
+    }
+
+    /// Asserts that nothing stays behind.
+    #[track_caller]
+    pub(crate) fn assert_clean(&self, lab: &Lab) {
+        let leaks = self.settle(lab);
         assert!(
             leaks.is_empty(),
             "left behind on {}:\n{}",
