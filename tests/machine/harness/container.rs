@@ -73,8 +73,10 @@ impl Container {
         let Self { definition } = &self;
         let (id, name) = (&definition.id, &definition.name);
         let layout = Layout::new("/");
+        let version = lab.sh("systemctl --version | sed -n '1s/^systemd \\([0-9]*\\).*/\\1/p'");
+        let systemd = version.ok().parse().expect("a number");
         let facts = UnitFacts {
-            systemd: 252,
+            systemd,
             monitor: Path::new(MONITOR),
             layout: &layout,
         };
