@@ -139,7 +139,7 @@ install_completions() {
     local bin=$1 shell to text
     while read -r shell to; do
         text=$("$bin/unitbox" completion "$shell") || die "$bin/unitbox cannot make the completion for $shell"
-        [[ -z $text ]] || put 644 "$to" <<<"$text"
+        put 644 "$to" <<<"$text"
     done < <(completions)
 }
 

@@ -3,32 +3,7 @@
 //! `/run/unitbox/<id>/exit` is written once per run by the monitor (temporary file, fsync, rename). Its text is one
 //! `KEY=value` a line, so that the resident monitor needs no parser of a richer format. Version 1.
 
-use crate::types::{ContainerId, ContainerName, ExitStatus, Signal};
-
-/// How the run of a container ended.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Ended {
-    /// The payload ran and ended so.
-    Payload(ExitStatus),
-    /// The payload never ran: the exit code (125, 126 or 127) and the reason.
-    Unstarted {
-        /// 125, 126 or 127 ([`super::ExitCode`]).
-        code: u8,
-        /// One line, without secrets.
-        reason: String,
-    },
-}
-
-/// Whether somebody had asked for the end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StopKind {
-    /// Nobody: the payload ended by itself or was killed.
-    None,
-    /// An ordered stop; the payload ended within its time.
-    Ordered,
-    /// An ordered stop; the payload had to be killed after the timeout.
-    TimedOut,
-}
+use crate::types::{ContainerId, ContainerName, Ended, ExitStatus, Signal, StopKind};
 
 /// The contents of an exit file.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,13 +2,12 @@
 
 pub mod client;
 pub mod dbus;
-mod exit_codes;
 mod exit_record;
 pub mod journal;
 mod layout;
 mod run_files;
 
-pub use exit_codes::ExitCode;
-pub use exit_record::{Ended, ExitRecord, RecordError, StopKind};
+pub use crate::types::{Ended, ExitCode, StopKind};
+pub use exit_record::{ExitRecord, RecordError};
 pub use layout::Layout;
 pub use run_files::{LastStart, Payload, RunFileError};

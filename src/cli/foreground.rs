@@ -68,6 +68,10 @@ pub(super) fn run(
         started.store(true, Ordering::Release);
         let served = pump.join().expect("the pump does not panic");
         drop(keep);
+        if matches!(&served, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+            // As any program whose reader is gone; the container goes on without us.
+            crate::sys::process::die_like(libc::SIGPIPE);
+        }
         finish(
             site,
             definition,

@@ -148,7 +148,7 @@ impl<'a> Client<'a> {
     /// Serves the run; each signal that arrives is handed to `on_signal`.
     ///
     /// # Errors
-    /// A pipe or socket failed.
+    /// A pipe or socket failed; `BrokenPipe`: whoever read our output is gone.
     pub fn serve(self, on_signal: &mut dyn FnMut(i32)) -> io::Result<Detached> {
         let Some(control) = self.accept(on_signal)? else {
             return Ok(Detached::GivenUp);
@@ -257,16 +257,9 @@ impl Pump {
     fn move_output(&mut self, token: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
         let at = usize::from(token == OUTPUT[1]);
         let output = &mut self.outputs[at];
-        let goes_on = match output.turn(buffer) {
-            // Whoever read our output is gone: the payload shall see a closed pipe, as in a shell.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => false,
-            other => other?,
-        };
-        if !goes_on {
+        if !output.turn(buffer)? {
             self.poller.remove(token);
             output.open = false;
-            let (closed, _) = move_data::pipe()?;
-            output.pipe = closed;
         }
         Ok(())
     }

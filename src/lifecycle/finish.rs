@@ -1,8 +1,7 @@
 //! How the monitor itself ends: exactly as the payload did, but for ordered stops that went as ordered.
 
 use super::Run;
-use crate::api::{Ended, StopKind};
-use crate::types::{ExitStatus, Signal};
+use crate::types::{Ended, ExitStatus, Signal, StopKind};
 
 /// The monitor's own end, which is what systemd sees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -10,8 +10,7 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::api::{Ended, ExitCode, StopKind};
-use crate::types::{ExitStatus, Signal};
+use crate::types::{Ended, ExitCode, ExitStatus, Signal, StopKind};
 
 pub use effect::Effect;
 pub use finish::Finish;

@@ -21,6 +21,31 @@ impl ExitStatus {
     }
 }
 
+/// How the run of a container ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// The payload ran and ended so.
+    Payload(ExitStatus),
+    /// The payload never ran: the exit code (125, 126 or 127) and the reason.
+    Unstarted {
+        /// 125, 126 or 127.
+        code: u8,
+        /// One line, without secrets.
+        reason: String,
+    },
+}
+
+/// Whether somebody had asked for the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StopKind {
+    /// Nobody: the payload ended by itself or was killed.
+    None,
+    /// An ordered stop; the payload ended within its time.
+    Ordered,
+    /// An ordered stop; the payload had to be killed after the timeout.
+    TimedOut,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

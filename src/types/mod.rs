@@ -2,12 +2,14 @@
 
 mod duration;
 mod exit;
+mod exit_code;
 mod id;
 mod signal;
 mod size;
 
 pub use duration::{DurationError, parse_duration};
-pub use exit::ExitStatus;
+pub use exit::{Ended, ExitStatus, StopKind};
+pub use exit_code::ExitCode;
 pub use id::{ContainerId, ContainerName, IdError, NameError, UnitName};
 pub use signal::{Signal, SignalError};
 pub use size::{SizeError, parse_size};

@@ -17,7 +17,7 @@ CONTAINER_MASKED=(
 payload_ensure() {
     local key
     key=$({ cat "$LAB_SRC/stamp.c" && basename "$1"; } |
-        cache_key payload_build payload_rootfs payload_image oci_blob oci_config oci_manifest)
+        cache_key payload_build payload_rootfs payload_busybox payload_image oci_blob oci_config oci_manifest)
     cached payload "$key" payload_build "$1"
 }
 
@@ -29,16 +29,21 @@ payload_build() {
 }
 
 payload_rootfs() {
-    local fs=$1 root=$2 applet
+    payload_busybox "$1" "$2/usr/bin/busybox"
+    quietly stamp gcc -static -Os -Wall -Wextra -Werror -s -o "$1/bin/stamp" "$LAB_SRC/stamp.c"
+}
+
+# payload_busybox DIR BUSYBOX: a root file system of a static busybox and nothing else.
+payload_busybox() {
+    local fs=$1 busybox=$2 applet
     mkdir -p "$fs"/{bin,etc,proc,sys,dev,run,root,var}
     mkdir -m 1777 "$fs/tmp" "$fs/var/tmp"
-    cp "$root/usr/bin/busybox" "$fs/bin/busybox"
+    cp "$busybox" "$fs/bin/busybox"
     while IFS= read -r applet; do
         [[ $applet == busybox ]] || ln -s busybox "$fs/bin/$applet"
     done < <("$fs/bin/busybox" --list)
     printf '%s\n' root:x:0:0:root:/root:/bin/sh nobody:x:65534:65534:nobody:/:/bin/false >"$fs/etc/passwd"
     printf '%s\n' root:x:0: tty:x:5: nogroup:x:65534: >"$fs/etc/group"
-    quietly stamp gcc -static -Os -Wall -Wextra -Werror -s -o "$fs/bin/stamp" "$LAB_SRC/stamp.c"
 }
 
 # payload_image DIR NAME: DIR/busybox as OCI layout DIR/busybox-oci and as oci-archive DIR/busybox.tar.

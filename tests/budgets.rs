@@ -1,0 +1,109 @@
+//! Promises that are numbers: sizes of the programs and of the source files; and names that no file may have.
+
+mod source;
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+
+const KIB: u64 = 1024;
+
+/// The largest size of each program as it is shipped.
+///
+/// The generator delays each boot and the monitor is there once per container: what they link is paid for often.
+const PROGRAMS: &[(&str, u64)] = &[
+    ("unitbox-generator", 600 * KIB),
+    ("unitbox-monitor", 960 * KIB),
+    ("unitbox-bus", 3 * 1024 * KIB),
+    ("unitbox", 5 * 1024 * KIB),
+];
+
+/// The most lines that a source file may have.
+const LINES: usize = 600;
+
+/// Names that say nothing of what is inside.
+const NAMES: &[&str] = &[
+    "util", "utils", "common", "helper", "helpers", "misc", "shared",
+];
+
+/// `$UNITBOX_BIN_DIR`, or where Cargo puts release builds.
+fn release_programs() -> PathBuf {
+    env::var_os("UNITBOX_BIN_DIR").map_or_else(
+        || {
+            let target = env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+            target
+                .unwrap_or_else(|| source::package().join("target"))
+                .join("release")
+        },
+        PathBuf::from,
+    )
+}
+
+#[test]
+fn programs_are_within_their_budgets() {
+    let directory = release_programs();
+    for (program, budget) in PROGRAMS {
+        let path = directory.join(program);
+        let size = fs::metadata(&path)
+            .unwrap_or_else(|error| {
+                panic!(
+                    "{}: {error}; `cargo build --release` makes it",
+                    path.display()
+                )
+            })
+            .len();
+        println!("{program}: {} KiB of {} KiB", size / KIB, budget / KIB);
+        assert!(
+            size <= *budget,
+            "{program} has {} KiB, its budget is {} KiB",
+            size / KIB,
+            budget / KIB
+        );
+    }
+}
+
+#[test]
+fn files_are_short_and_have_names_that_say_something() {
+    let mut wrong = Vec::new();
+    for (path, text) in source::rust_files("src")
+        .into_iter()
+        .chain(source::rust_files("tests"))
+    {
+        let lines = text.lines().count();
+        if lines > LINES {
+            wrong.push(format!(
+                "{}: {lines} lines, {LINES} at most",
+                path.display()
+            ));
+        }
+        let parts = path.iter().filter_map(|part| part.to_str()).map(stem);
+        for part in parts.filter(|part| NAMES.contains(part)) {
+            wrong.push(format!("{}: nothing is called {part}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn stem(part: &str) -> &str {
+    part.strip_suffix(".rs").unwrap_or(part)
+}
+
+/// `expect("why it cannot fail")` says what a reader must know.
+#[test]
+fn nothing_is_unwrapped_outside_tests() {
+    for (path, text) in source::rust_files("src") {
+        let is_test =
+            |part: &std::ffi::OsStr| part.to_str().is_some_and(|p| stem(p).ends_with("tests"));
+        if path.iter().any(is_test) {
+            continue;
+        }
+        // Tests are the end of a file.
+        let tests = ["\n#[cfg(test)]\nmod ", "\n#[test]"];
+        let end = tests.iter().filter_map(|start| text.find(start)).min();
+        let code = &text[..end.unwrap_or(text.len())];
+        let line = code.lines().position(|line| line.contains(".unwrap()"));
+        if let Some(line) = line {
+            panic!("{}:{} unwraps", path.display(), line + 1);
+        }
+    }
+}
