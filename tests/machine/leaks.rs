@@ -118,19 +118,20 @@ fn what_systemd_itself_does_is_no_leak() {
 #[test]
 fn the_command_line_leaves_nothing() {
     let lab = Lab::boot(Suite::Trixie);
-    let run = "unitbox run --rootfs /usr/share/unitbox-lab/busybox";
+    let rootfs = "rootfs='--rootfs /usr/share/unitbox-lab/busybox'";
     // The bus service is there as long as containers run, and then some.
-    lab.sh(&format!("{run} --rm true")).ok();
+    lab.sh(&format!("{rootfs}; unitbox run --rm $rootfs true"))
+        .ok();
     let oracle = Oracle::baseline(&lab);
     for script in [
-        "$run --rm sh -c 'exit 3'; [ $? = 3 ]",
-        "$run --rm -d --name web stamp run && unitbox stop web",
-        "$run -d --name web stamp run && unitbox stop web && unitbox start web && unitbox rm -f web",
-        "$run --rm no-such-command; [ $? = 127 ]",
-        "$run -d --name web stamp run && systemctl kill -s KILL --kill-whom=main unitbox-web; unitbox rm -f web",
-        "timeout -s INT 0.1 $run --rm stamp run; sleep 0.5; unitbox rm -fa 2>/dev/null; true",
+        "unitbox run --rm $rootfs sh -c 'exit 3'; [ $? = 3 ]",
+        "unitbox run --rm -d --name web $rootfs stamp run && unitbox stop web",
+        "unitbox run -d --name web $rootfs stamp run && unitbox stop web && unitbox start web && unitbox rm -f web",
+        "unitbox run --rm $rootfs no-such-command; [ $? = 127 ]",
+        "unitbox run -d --name web $rootfs stamp run && systemctl kill -s KILL --kill-whom=main unitbox-web; unitbox rm -f web",
+        "timeout -s INT 0.1 unitbox run --rm $rootfs stamp run; sleep 0.5; unitbox rm -fa 2>/dev/null; true",
     ] {
-        lab.sh(&format!("run='{run}'; {script}")).ok();
+        lab.sh(&format!("{rootfs}; {script}")).ok();
         let left = oracle.settle(&lab);
         assert!(left.is_empty(), "left by {script}:\n{}", list(&left));
     }
