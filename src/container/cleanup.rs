@@ -96,14 +96,15 @@ fn clear_files(layout: &Layout, id: &ContainerId, world: &mut dyn World) -> Vec<
         note(&mut errors, "unmount", &rootfs, Err(error));
         return errors;
     }
-    let exit = layout.exit_file(id);
+    // The exit file stays, and so does the socket of a client that already waits for the next run.
+    let kept = [layout.exit_file(id), layout.client_socket(id)];
     let entries = fs::read_dir(layout.run_container(id));
     let mut paths: Vec<PathBuf> = entries
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| *path != exit)
+        .filter(|path| !kept.contains(path))
         .collect();
     paths.sort();
     // What a worker that was killed while it wrote them left.

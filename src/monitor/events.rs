@@ -80,13 +80,18 @@ impl Monitor {
         }
     }
 
-    /// The worker's report has ended: if the worker lives, it has become the runtime.
+    /// The worker's report has ended: it has become the runtime, or it dies. A process that dies closes its files before
+    /// it can be waited for, but has lost its program by then (proc_pid_exe(5)).
     pub(super) fn note_exec(&mut self) {
         if let Some(Worker::Prepare {
             child, is_runtime, ..
         }) = &mut self.worker
         {
-            *is_runtime = child.pidfd.has_ended().is_ok_and(|ended| !ended);
+            let program = |pid: &str| fs::read_link(format!("/proc/{pid}/exe"));
+            *is_runtime = match (program(&child.pid.to_string()), program("self")) {
+                (Ok(theirs), Ok(ours)) => theirs != ours,
+                (Err(_), _) | (_, Err(_)) => false,
+            };
         }
     }
 
