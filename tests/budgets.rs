@@ -14,8 +14,8 @@ const KIB: u64 = 1024;
 const PROGRAMS: &[(&str, u64)] = &[
     ("unitbox-generator", 600 * KIB),
     ("unitbox-monitor", 960 * KIB),
-    ("unitbox-bus", 3 * 1024 * KIB),
-    ("unitbox", 5 * 1024 * KIB),
+    ("unitbox-bus", 1728 * KIB),
+    ("unitbox", 2944 * KIB),
 ];
 
 /// The most lines that a source file may have.
