@@ -133,18 +133,19 @@ impl Monitor {
             let text = format!("read {}: no process id", path.display());
             return Event::PrepareFailed(ExitCode::Error.number(), text);
         };
-        // It is our child (we are its subreaper), so that the number is its own until we reap it.
-        self.payload = Some(Payload {
-            pid,
-            pidfd: Pidfd::open(pid).ok(),
-            started: 0,
-        });
         let early = self
             .unknown
             .iter()
             .find(|(other, _)| *other == pid)
             .map(|(_, how)| *how);
         self.unknown = Vec::new();
+        // It is our child (we are its subreaper), so that the number is its own until we reap it, and no longer.
+        let pidfd = early.is_none().then(|| Pidfd::open(pid).ok()).flatten();
+        self.payload = Some(Payload {
+            pid,
+            pidfd,
+            started: 0,
+        });
         if let Some(how) = early {
             self.events.push_back(Event::Prepared);
             return Event::PayloadEnded(status(how));
