@@ -40,21 +40,27 @@ fn remove_good(
     patience: Patience,
 ) -> Result<(), ContainerError> {
     let name = UnitName::of(&definition.name);
-    let status = site.manager.status(&name)?;
-    let seen = derive(&gather(site.layout, definition, status.clone()));
-    if !status.active_state.is_over() {
-        if !seen.state.can_remove() && !force {
-            return Err(ContainerError::State {
-                name: definition.name.clone(),
-                verb: "remove",
-                state: seen.state,
-                hint: "; stop it first, or use --force",
-            });
+    let lock = loop {
+        let status = site.manager.status(&name)?;
+        let seen = derive(&gather(site.layout, definition, status.clone()));
+        if !status.active_state.is_over() {
+            if !seen.state.can_remove() && !force {
+                return Err(ContainerError::State {
+                    name: definition.name.clone(),
+                    verb: "remove",
+                    state: seen.state,
+                    hint: "; stop it first, or use --force",
+                });
+            }
+            // The payload has ended but the unit not: this waits for it.
+            stop(site, definition, patience)?;
         }
-        // The payload has ended but the unit not: this waits for it.
-        stop(site, definition, patience)?;
-    }
-    let lock = store::lock(site.layout, &definition.id)?;
+        let lock = store::lock(site.layout, &definition.id)?;
+        // Somebody may have started it before we had the lock; whoever does now waits for it and finds nothing.
+        if site.manager.status(&name)?.active_state.is_over() {
+            break lock;
+        }
+    };
     let cgroup = UnitCgroup::new(format!("/system.slice/{name}"));
     clear(site, definition, &cgroup)?;
     finish(site, &lock, &definition.id, Some(&name))

@@ -83,6 +83,11 @@ pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerErr
         }
         other => other?,
     };
+    if !site.layout.last_start(&id).exists() {
+        // A container that has got the name since: it was never started, so that the run which failed was not its own.
+        tracing::info!(%name, "never started, nothing to clean up");
+        return Ok(());
+    }
     let cgroup = UnitCgroup::new(format!("/system.slice/{unit}"));
     let problems = cleanup::run(site.layout, &id, &cgroup, &mut Host);
     if definition.options.remove {
