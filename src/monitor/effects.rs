@@ -246,7 +246,7 @@ impl Monitor {
             Some(Ended::Payload(ExitStatus::Exited(code))) => format!("exited with code {code}"),
             Some(Ended::Payload(ExitStatus::Signaled(signal))) => format!("killed by {signal}"),
             Some(Ended::Unstarted { reason, .. }) => format!("not started: {reason}"),
-            None => String::new(),
+            Some(Ended::MonitorKilled { .. }) | None => String::new(),
         };
         notify::status(&text);
         if let (Some(client), Some(record)) = (&self.client, self.record()) {
