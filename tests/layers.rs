@@ -66,6 +66,7 @@ const WORKER: &str = "src/monitor/worker.rs";
 const PROGRAMS: &[(&str, &str)] = &[
     ("src/bin/unitbox.rs", "cli"),
     ("src/bin/unitbox-monitor.rs", "monitor"),
+    ("src/bin/unitbox-monitor-failpoints.rs", "monitor"),
     ("src/bin/unitbox-generator.rs", "generator"),
     ("src/bin/unitbox-bus.rs", "bus"),
 ];

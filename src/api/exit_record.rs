@@ -43,6 +43,7 @@ impl ExitRecord {
         match &self.ended {
             Ended::Payload(status) => status.shell_code(),
             Ended::Unstarted { code, .. } => *code,
+            Ended::MonitorKilled { .. } => 137,
         }
     }
 
@@ -52,6 +53,7 @@ impl ExitRecord {
             Ended::Payload(ExitStatus::Exited(code)) => ("exited", *code, ""),
             Ended::Payload(ExitStatus::Signaled(signal)) => ("signaled", signal.number(), ""),
             Ended::Unstarted { code, reason } => ("unstarted", *code, reason.as_str()),
+            Ended::MonitorKilled { reason } => ("monitor-killed", 0, reason.as_str()),
         };
         let reason: String = reason
             .chars()
@@ -94,6 +96,9 @@ impl ExitRecord {
             )),
             "unstarted" => Ended::Unstarted {
                 code: status,
+                reason: field("REASON")?.to_owned(),
+            },
+            "monitor-killed" => Ended::MonitorKilled {
                 reason: field("REASON")?.to_owned(),
             },
             _ => return Err(RecordError::Field("ENDED")),
@@ -146,6 +151,9 @@ mod tests {
             Ended::Unstarted {
                 code: 127,
                 reason: "a = b".to_owned(),
+            },
+            Ended::MonitorKilled {
+                reason: "monitor killed".to_owned(),
             },
         ] {
             let record = record(ended);

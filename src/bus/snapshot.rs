@@ -106,7 +106,7 @@ fn signal(exit: &Exit) -> u32 {
     let status = match exit {
         Exit::Recorded(record) => match &record.ended {
             Ended::Payload(status) => Some(*status),
-            Ended::Unstarted { .. } => None,
+            Ended::Unstarted { .. } | Ended::MonitorKilled { .. } => None,
         },
         Exit::Told { status, .. } => Some(*status),
         Exit::MonitorKilled { .. } | Exit::Unknown { .. } => None,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api::Layout;
-use crate::container::prepare;
+use crate::container::{exits, prepare};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
 use crate::host::world::{Durability, World};
@@ -43,11 +43,8 @@ pub fn run(
     let exit = fs::read_to_string(layout.exit_file(id)).ok();
     if definition.is_some_and(|definition| definition.options.remove) {
         if let Some(text) = &exit {
-            let made = world.make_dir(&layout.exits(), 0o700);
-            note(&mut errors, "make directory", &layout.exits(), made);
-            let path = layout.removed_exit(id);
-            let written = world.write_file(&path, text, 0o600, Durability::Cached);
-            note(&mut errors, "write", &path, written);
+            let kept = exits::keep(layout, id, text, world);
+            note(&mut errors, "write", &layout.removed_exit(id), kept);
         }
         errors.extend(remove(layout, id, world));
     } else if !layout.container(id).exists() {
@@ -96,14 +93,15 @@ fn clear_files(layout: &Layout, id: &ContainerId, world: &mut dyn World) -> Vec<
         note(&mut errors, "unmount", &rootfs, Err(error));
         return errors;
     }
-    let exit = layout.exit_file(id);
+    // The exit file stays, and so does the socket of a client that already waits for the next run.
+    let kept = [layout.exit_file(id), layout.client_socket(id)];
     let entries = fs::read_dir(layout.run_container(id));
     let mut paths: Vec<PathBuf> = entries
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| *path != exit)
+        .filter(|path| !kept.contains(path))
         .collect();
     paths.sort();
     // What a worker that was killed while it wrote them left.

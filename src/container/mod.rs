@@ -4,6 +4,7 @@ pub mod attach;
 pub mod cleanup;
 pub mod create;
 mod error;
+mod exits;
 pub mod kill;
 pub mod logs;
 mod names;

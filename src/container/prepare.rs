@@ -12,6 +12,7 @@ use crate::host::runtime::{Runtime, RuntimeError};
 use crate::host::world::{Durability, Overlay, World};
 use crate::image::{self, Image, Images};
 use crate::plan::bundle::{self, BundleFacts, ImageDefaults};
+use crate::store::{self, StoreError};
 use crate::types::{ContainerId, Signal};
 
 /// Why a container cannot be prepared.
@@ -45,6 +46,9 @@ pub enum PrepareError {
         /// The cause.
         source: io::Error,
     },
+    /// The container cannot be locked.
+    #[error(transparent)]
+    Lock(#[from] StoreError),
     /// An effect on the host failed.
     #[error("{what} {path}", path = path.display())]
     Effect {
@@ -96,7 +100,8 @@ pub fn load(layout: &Layout, id: &ContainerId) -> Result<Definition, PrepareErro
     read.map_err(|source| PrepareError::Definition { path, source })
 }
 
-/// Clears what an earlier run left, then builds the bundle.
+/// Clears what an earlier run left, then builds the bundle, under the container's lock: a removal, or a cleanup behind
+/// the run before, may be under way.
 ///
 /// # Errors
 /// Any step; what was done so far is undone by [`cleanup::run`], which must follow.
@@ -106,6 +111,7 @@ pub fn prepare(
     world: &mut dyn World,
 ) -> Result<Prepared, PrepareError> {
     let layout = run.layout;
+    let _lock = store::lock(layout, id)?;
     let definition = load(layout, id)?;
     let runtime = Runtime::find(definition.options.runtime.as_deref())?;
     let stale = cleanup::clear_run(layout, id, &runtime, run.cgroup, world);

@@ -1,8 +1,8 @@
 //! What has to be done without a verb: at boot, and behind a monitor that was killed.
 
-use super::observe::boot_id;
+use super::observe::{boot_id, derive, gather};
 use super::stop::Patience;
-use super::{ContainerError, Site, cleanup, remove, unit};
+use super::{ContainerError, Site, cleanup, exits, remove, unit};
 use crate::api::LastStart;
 use crate::definition::Definition;
 use crate::host::cgroup::UnitCgroup;
@@ -83,9 +83,16 @@ pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerErr
         }
         other => other?,
     };
+    if !site.layout.last_start(&id).exists() {
+        // A container that has got the name since: it was never started, so that the run which failed was not its own.
+        tracing::info!(%name, "never started, nothing to clean up");
+        return Ok(());
+    }
     let cgroup = UnitCgroup::new(format!("/system.slice/{unit}"));
+    let seen = derive(&gather(site.layout, &definition, status));
     let problems = cleanup::run(site.layout, &id, &cgroup, &mut Host);
     if definition.options.remove {
+        remove::keep_exit(site.layout, &id, exits::record_of(&definition, &seen));
         remove_rest(site, &guard, &definition)?;
         site.manager.reset_failed(&unit)?;
     }

@@ -21,7 +21,7 @@ impl Run {
             Some(Ended::Payload(status)) => *status,
             Some(Ended::Unstarted { .. }) if self.stop != StopKind::None => return Finish::Exit(0),
             Some(Ended::Unstarted { code, .. }) => return Finish::Exit(*code),
-            None => return Finish::Exit(0),
+            Some(Ended::MonitorKilled { .. }) | None => return Finish::Exit(0),
         };
         let as_ordered = match self.stop {
             StopKind::None => false,

@@ -44,7 +44,6 @@ impl Monitor {
     }
 
     fn prepare(&mut self) {
-        notify::status("starting: preparing the container");
         let Some(ends) = &self.ends else { return };
         match worker::fork_prepare(&self.context, ends, self.attached.is_some()) {
             Ok((child, report)) => {
@@ -120,7 +119,6 @@ impl Monitor {
     }
 
     fn start(&mut self) {
-        notify::status("starting: running the command");
         let Some(launch) = &self.launch else { return };
         match worker::spawn_start(&self.context, &launch.runtime) {
             Ok(child) => self.worker = Some(Worker::Start(child)),
@@ -261,7 +259,7 @@ impl Monitor {
             Some(Ended::Payload(ExitStatus::Exited(code))) => format!("exited with code {code}"),
             Some(Ended::Payload(ExitStatus::Signaled(signal))) => format!("killed by {signal}"),
             Some(Ended::Unstarted { reason, .. }) => format!("not started: {reason}"),
-            None => String::new(),
+            Some(Ended::MonitorKilled { .. }) | None => String::new(),
         };
         notify::status(&text);
         if let (Some(client), Some(record)) = (&self.client, self.record()) {

@@ -80,13 +80,18 @@ impl Monitor {
         }
     }
 
-    /// The worker's report has ended: if the worker lives, it has become the runtime.
+    /// The worker's report has ended: it has become the runtime, or it dies. A process that dies closes its files before
+    /// it can be waited for, but has lost its program by then (proc_pid_exe(5)).
     pub(super) fn note_exec(&mut self) {
         if let Some(Worker::Prepare {
             child, is_runtime, ..
         }) = &mut self.worker
         {
-            *is_runtime = child.pidfd.has_ended().is_ok_and(|ended| !ended);
+            let program = |pid: &str| fs::read_link(format!("/proc/{pid}/exe"));
+            *is_runtime = match (program(&child.pid.to_string()), program("self")) {
+                (Ok(theirs), Ok(ours)) => theirs != ours,
+                (Err(_), _) | (_, Err(_)) => false,
+            };
         }
     }
 
@@ -128,18 +133,19 @@ impl Monitor {
             let text = format!("read {}: no process id", path.display());
             return Event::PrepareFailed(ExitCode::Error.number(), text);
         };
-        // It is our child (we are its subreaper), so that the number is its own until we reap it.
-        self.payload = Some(Payload {
-            pid,
-            pidfd: Pidfd::open(pid).ok(),
-            started: 0,
-        });
         let early = self
             .unknown
             .iter()
             .find(|(other, _)| *other == pid)
             .map(|(_, how)| *how);
         self.unknown = Vec::new();
+        // It is our child (we are its subreaper), so that the number is its own until we reap it, and no longer.
+        let pidfd = early.is_none().then(|| Pidfd::open(pid).ok()).flatten();
+        self.payload = Some(Payload {
+            pid,
+            pidfd,
+            started: 0,
+        });
         if let Some(how) = early {
             self.events.push_back(Event::Prepared);
             return Event::PayloadEnded(status(how));

@@ -33,6 +33,11 @@ pub enum Ended {
         /// One line, without secrets.
         reason: String,
     },
+    /// The monitor was killed, and with it whatever ran: 137. Written by whoever removes the container.
+    MonitorKilled {
+        /// One line.
+        reason: String,
+    },
 }
 
 /// Whether somebody had asked for the end.

@@ -120,6 +120,35 @@ fn full_disks_stop_starts_and_nothing_else() {
 }
 
 #[test]
+fn a_full_var_refuses_new_containers_and_holds_up_no_stop() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh("mount -t tmpfs -o size=256k none /var/lib/unitbox")
+        .ok();
+    lab.sh(&format!("unitbox run -d --name v {ROOTFS} stamp code 3"))
+        .ok();
+    lab.sh("head -c 1M /dev/zero > /var/lib/unitbox/fill; true")
+        .ok();
+    let before = lab.sh("find /var/lib/unitbox | sort").ok();
+    for verb in ["run --rm", "run -d", "create"] {
+        let script = format!("unitbox {verb} --name new {ROOTFS} true");
+        one_line(&lab, &script, 125, &["space"]);
+    }
+    assert_eq!(lab.sh("find /var/lib/unitbox | sort").ok(), before);
+    lab.sh("unitbox stop v").ok();
+    assert_eq!(lab.sh("unitbox wait v").ok(), "3");
+    lab.sh("unitbox rm v && rm /var/lib/unitbox/fill").ok();
+    lab.sh(&format!("unitbox run --rm {ROOTFS} true")).ok();
+}
+
+#[test]
+fn passthrough_leaves_nothing_for_a_client() {
+    let lab = Lab::boot(Suite::Trixie);
+    let script = format!("unitbox run --rm --log-driver passthrough {ROOTFS} true");
+    one_line(&lab, &script, 125, &["passthrough", "--detach"]);
+    assert_eq!(lab.sh("unitbox ps -aq").ok(), "");
+}
+
+#[test]
 fn cgroup_version_1_is_refused_in_one_line() {
     let lab = Lab::boot(Suite::Trixie);
     // What a host with the old hierarchy has there.

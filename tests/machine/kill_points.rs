@@ -32,8 +32,8 @@ fn arm(who: &str, effect: usize) -> String {
 }
 
 /// Kills a worker after each of its effects, one run each: the run must not notice.
-fn worker_killed_after_each_effect(who: &str, remove: bool, runtime: &str) {
-    let lab = Lab::bare(Suite::Trixie);
+fn worker_killed_after_each_effect(suite: Suite, who: &str, remove: bool, runtime: &str) {
+    let lab = Lab::bare(suite);
     install_monitor(&lab, &monitor_with_failpoints());
     let image = load_image(&lab);
     let oracle = Oracle::baseline(&lab);
@@ -80,22 +80,22 @@ fn worker_killed_after_each_effect(who: &str, remove: bool, runtime: &str) {
 
 #[test]
 fn prepare_killed_after_each_effect_harms_nothing() {
-    worker_killed_after_each_effect("prepare", false, "runc");
+    worker_killed_after_each_effect(Suite::Trixie, "prepare", false, "runc");
 }
 
 #[test]
 fn cleanup_killed_after_each_effect_harms_nothing() {
-    worker_killed_after_each_effect("cleanup", false, "crun");
+    worker_killed_after_each_effect(Suite::Trixie, "cleanup", false, "crun");
 }
 
 #[test]
 fn removal_killed_after_each_effect_harms_nothing() {
-    worker_killed_after_each_effect("cleanup", true, "runc");
+    worker_killed_after_each_effect(Suite::Trixie, "cleanup", true, "runc");
 }
 
 /// The service has failed, its processes, mounts and cgroups are gone at once, the rest with the next start.
-fn main_killed_after_each_effect(who: &str, runtime: &str) {
-    let lab = Lab::bare(Suite::Trixie);
+fn main_killed_after_each_effect(suite: Suite, who: &str, runtime: &str) {
+    let lab = Lab::bare(suite);
     install_monitor(&lab, &monitor_with_failpoints());
     let image = load_image(&lab);
     let oracle = Oracle::baseline(&lab);
@@ -184,12 +184,12 @@ fn main_process_of_a_removed_one_killed_after_each_effect() {
 
 #[test]
 fn main_process_killed_during_each_effect_of_prepare() {
-    main_killed_after_each_effect("prepare+main", "runc");
+    main_killed_after_each_effect(Suite::Trixie, "prepare+main", "runc");
 }
 
 #[test]
 fn main_process_killed_during_each_effect_of_cleanup() {
-    main_killed_after_each_effect("cleanup+main", "crun");
+    main_killed_after_each_effect(Suite::Trixie, "cleanup+main", "crun");
 }
 
 fn dies_with_the_unit(leak: &Leak) -> bool {
@@ -208,12 +208,22 @@ fn dies_with_the_unit(leak: &Leak) -> bool {
 
 #[test]
 fn main_process_killed_after_each_effect_under_runc() {
-    main_killed_after_each_effect("main", "runc");
+    main_killed_after_each_effect(Suite::Trixie, "main", "runc");
 }
 
 #[test]
 fn main_process_killed_after_each_effect_under_crun() {
-    main_killed_after_each_effect("main", "crun");
+    main_killed_after_each_effect(Suite::Trixie, "main", "crun");
+}
+
+#[test]
+fn removal_killed_after_each_effect_harms_nothing_on_debian_12() {
+    worker_killed_after_each_effect(Suite::Bookworm, "cleanup", true, "crun");
+}
+
+#[test]
+fn main_process_killed_after_each_effect_on_debian_12() {
+    main_killed_after_each_effect(Suite::Bookworm, "main", "runc");
 }
 
 #[test]

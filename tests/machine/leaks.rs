@@ -114,3 +114,25 @@ fn what_systemd_itself_does_is_no_leak() {
     .ok();
     oracle.assert_clean(&lab);
 }
+
+#[test]
+fn the_command_line_leaves_nothing() {
+    let lab = Lab::boot(Suite::Trixie);
+    let rootfs = "rootfs='--rootfs /usr/share/unitbox-lab/busybox'";
+    // The bus service is there as long as containers run, and then some.
+    lab.sh(&format!("{rootfs}; unitbox run --rm $rootfs true"))
+        .ok();
+    let oracle = Oracle::baseline(&lab);
+    for script in [
+        "unitbox run --rm $rootfs sh -c 'exit 3'; [ $? = 3 ]",
+        "unitbox run --rm -d --name web $rootfs stamp run && unitbox stop web",
+        "unitbox run -d --name web $rootfs stamp run && unitbox stop web && unitbox start web && unitbox rm -f web",
+        "unitbox run --rm $rootfs no-such-command; [ $? = 127 ]",
+        "unitbox run -d --name web $rootfs stamp run && systemctl kill -s KILL --kill-whom=main unitbox-web; unitbox rm -f web",
+        "timeout -s INT 0.1 unitbox run --rm $rootfs stamp run; sleep 0.5; unitbox rm -fa 2>/dev/null; true",
+    ] {
+        lab.sh(&format!("{rootfs}; {script}")).ok();
+        let left = oracle.settle(&lab);
+        assert!(left.is_empty(), "left by {script}:\n{}", list(&left));
+    }
+}

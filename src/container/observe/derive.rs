@@ -106,7 +106,7 @@ fn of_this_run(facts: &Facts) -> Option<&ExitRecord> {
 
 fn of_record(record: &ExitRecord) -> (State, Option<Exit>) {
     let state = match record.ended {
-        Ended::Payload(_) => State::Exited,
+        Ended::Payload(_) | Ended::MonitorKilled { .. } => State::Exited,
         Ended::Unstarted { .. } => State::Created,
     };
     (state, Some(Exit::Recorded(record.clone())))

@@ -134,7 +134,7 @@ impl Exit {
     pub fn reason(&self) -> String {
         match self {
             Exit::Recorded(record) => match &record.ended {
-                Ended::Unstarted { reason, .. } => reason.clone(),
+                Ended::Unstarted { reason, .. } | Ended::MonitorKilled { reason } => reason.clone(),
                 Ended::Payload(_) => String::new(),
             },
             Exit::Told { .. } => String::new(),

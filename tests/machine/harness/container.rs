@@ -73,8 +73,10 @@ impl Container {
         let Self { definition } = &self;
         let (id, name) = (&definition.id, &definition.name);
         let layout = Layout::new("/");
+        let version = lab.sh("systemctl --version | sed -n '1s/^systemd \\([0-9]*\\).*/\\1/p'");
+        let systemd = version.ok().parse().expect("a number");
         let facts = UnitFacts {
-            systemd: 252,
+            systemd,
             monitor: Path::new(MONITOR),
             layout: &layout,
         };
@@ -118,24 +120,27 @@ pub(crate) fn monitor() -> PathBuf {
     env!("CARGO_BIN_EXE_unitbox-monitor").into()
 }
 
-/// A monitor with kill points, from the same sources.
+/// A monitor with kill points, from the same sources and with the same profile.
 pub(crate) fn monitor_with_failpoints() -> PathBuf {
+    let plain = monitor();
+    let directory = plain.parent().expect("a program is in a directory");
+    let release = directory.ends_with("release");
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--features", "failpoints"])
+        .args(["build", "--quiet", "--locked", "--features", "failpoints"])
         .args(["--bin", "unitbox-monitor-failpoints"])
+        .args(release.then_some("--release"))
+        .arg("--target-dir")
+        .arg(
+            directory
+                .parent()
+                .expect("a profile is in a target directory"),
+        )
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo can be executed");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let target: PathBuf = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(target) => target.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("target"),
-    };
-    target.join("debug/unitbox-monitor-failpoints")
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    directory.join("unitbox-monitor-failpoints")
 }
 
 /// Loads the machine's busybox image into its store; returns the image's id.

@@ -37,7 +37,7 @@ find /sys/fs/cgroup -mindepth 1 -type d -printf 'cgroup\t%p\n' 2>/dev/null
 find /run/runc /run/crun -mindepth 1 -maxdepth 1 -printf 'runtime\t%p\n' 2>/dev/null
 for file in /run/netns/*; do fact netns "$file"; done
 for link in /sys/class/net/*; do fact link "${link##*/}"; done
-while read -r _ _ _ _ _ state inode path; do
+while read -r _ _ _ _ _ _ _ path; do
     [[ $path != */unitbox/* ]] || fact socket "$path"
 done </proc/net/unix
 
