@@ -18,3 +18,4 @@ mod stop;
 mod truth;
 mod unit;
 mod vm_smoke;
+mod vm_truth;
