@@ -71,6 +71,14 @@ fn out_of_memory(vm: &Vm) {
             assert_eq!(text.ok(), expected, "{what}");
         }
     }
+    // Not even the runtime fits in: what was killed decides who tells.
+    let run = vm.sh(&format!(
+        "unitbox run --rm --runtime runc --memory 2m {ROOTFS} true"
+    ));
+    let told = ["out of memory", "oom-kill"]
+        .iter()
+        .any(|word| run.err().contains(word));
+    assert!(run.code == 125 && told, "{}: {}", run.code, run.err());
     assert_eq!(running(vm), "running");
 }
 
@@ -148,10 +156,10 @@ fn power_cut(vm: &Vm, oracle: &Oracle, round: i32, delay: Duration) {
         "{what}: {table}"
     );
     let state =
-        vm.sh("unitbox inspect running | jq -c '.[0].State | [.Status, .ExitCode, .Error]'");
+        vm.sh("unitbox inspect running | jq -c '.[0].State | [.Status, .ExitCode, .Error]'; unitbox wait running");
     assert_eq!(
         state.ok(),
-        "[\"exited\",null,\"unknown (power cut)\"]",
+        "[\"exited\",null,\"unknown (power cut)\"]\nunknown (power cut)",
         "{what}"
     );
     let all = names.join(" ");
