@@ -224,12 +224,18 @@ impl Monitor {
     }
 
     fn record(&self) -> Option<ExitRecord> {
+        let mut ended = self.machine.ended.clone()?;
+        let oom = self.context.cgroup.oom_killed();
+        // systemd orders a stop then (OOMPolicy=), which says nothing of why.
+        if let (Ended::Unstarted { reason, .. }, true) = (&mut ended, oom) {
+            reason.push_str(" (out of memory)");
+        }
         Some(ExitRecord {
             id: self.context.id.clone(),
             name: self.context.name.clone(),
             nonce: self.context.nonce.clone(),
-            ended: self.machine.ended.clone()?,
-            oom: self.context.cgroup.oom_killed(),
+            ended,
+            oom,
             stop: self.machine.stop,
             started: self.payload.as_ref().map_or(0, |payload| payload.started),
             finished: now(),

@@ -42,10 +42,12 @@ cache_gc() {
     cache_drop '*-????????????????' $((14 * 24 * 60))
 }
 
-# cache_drop PATTERN MINUTES: what was not used for so long and is not below a running lab.
+# cache_drop PATTERN MINUTES: what was not used for so long and is not below a lab or a virtual machine, be it on, off or
+# in the making, whichever of the two tools asks.
 cache_drop() {
     local dir used
-    used=$(cat "$LAB_STATE"/*/layers 2>/dev/null || true)
+    used=$(cat "${UNITBOX_LAB_STATE:-/var/lib/unitbox-lab}"/{,.new-}*/layers "$LAB_CACHE"/vm/{,.new-}*/layers \
+        /dev/null 2>/dev/null || true)
     while IFS= read -r dir; do
         [[ $used == *"$dir"* ]] || rm -rf "$dir"
     done < <(find "$LAB_CACHE" -mindepth 1 -maxdepth 1 -type d -name "$1" -mmin "+$2")

@@ -119,6 +119,7 @@ verb_ps() {
 
 verb_gc() {
     gc_machines
+    "$LAB_SRC/vm.sh" gc
     cache_gc
 }
 

@@ -14,6 +14,7 @@
 #   vm.sh stop NAME                           power it off in an orderly way
 #   vm.sh rm NAME                             switch it off and remove every trace
 #   vm.sh ps                                  list machines
+#   vm.sh gc                                  remove those whose owner is dead
 #
 # Environment: as lab's, and UNITBOX_VM_BOOT_TIMEOUT (seconds, 300).
 # shellcheck disable=SC2034 # the parts use the variables
@@ -112,6 +113,7 @@ main() {
         new | exec | reboot | ps) "verb_$verb" "$@" ;;
         boot) vm_boot "$1" ;;
         cut) vm_cut "$1" ;;
+        gc) vm_collect ;;
         stop) vm_poweroff "$1" ;;
         rm) vm_remove "$1" ;;
         __keep) vm_keep "$@" ;;

@@ -19,3 +19,4 @@ mod stop;
 mod truth;
 mod unit;
 mod vm_smoke;
+mod vm_truth;

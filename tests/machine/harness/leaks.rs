@@ -11,7 +11,7 @@ use std::fmt;
 use std::thread;
 use std::time::Duration;
 
-use super::Lab;
+use super::Guest;
 use machine::Machine;
 
 /// What was left behind.
@@ -70,7 +70,7 @@ pub(crate) struct Oracle {
 impl Oracle {
     /// Remembers what there is, leaks included: those are not this test's.
     #[track_caller]
-    pub(crate) fn baseline(lab: &Lab) -> Self {
+    pub(crate) fn baseline(lab: &impl Guest) -> Self {
         let before = Machine::observe(lab);
         let known = leaks(&before, &before);
         Self { before, known }
@@ -78,14 +78,14 @@ impl Oracle {
 
     /// What is left behind now, sorted.
     #[track_caller]
-    pub(crate) fn check(&self, lab: &Lab) -> Vec<Leak> {
+    pub(crate) fn check(&self, lab: &impl Guest) -> Vec<Leak> {
         let found = leaks(&self.before, &Machine::observe(lab));
         found.difference(&self.known).cloned().collect()
     }
 
     /// What stays behind: systemd clears some things a moment after a unit has ended.
     #[track_caller]
-    pub(crate) fn settle(&self, lab: &Lab) -> Vec<Leak> {
+    pub(crate) fn settle(&self, lab: &impl Guest) -> Vec<Leak> {
         let mut leaks = self.check(lab);
         for _ in 0..10 {
             if leaks.is_empty() {
@@ -99,7 +99,7 @@ impl Oracle {
 
     /// Asserts that nothing stays behind.
     #[track_caller]
-    pub(crate) fn assert_clean(&self, lab: &Lab) {
+    pub(crate) fn assert_clean(&self, lab: &impl Guest) {
         let leaks = self.settle(lab);
         assert!(
             leaks.is_empty(),

@@ -18,8 +18,8 @@ done < <(find /proc/[0-9]*/ns -maxdepth 1 \( -name mnt -o -name net \) -printf '
 declare -A seen
 for dir in /proc/[0-9]*; do
     pid=${dir#/proc/} mnt=${space[$dir/ns/mnt]-} net=${space[$dir/ns/net]-} cgroup='' argv=()
-    # Kernel threads and the dead have none; those that end meanwhile are none of our business.
-    [[ $mnt ]] || continue
+    # The dead have none, kernel threads no program; those that end meanwhile are none of our business.
+    [[ $mnt && -e $dir/exe ]] || continue
     while read -r line; do
         [[ $line != 0::* ]] || cgroup=${line#0::}
     done 2>/dev/null <"$dir/cgroup"

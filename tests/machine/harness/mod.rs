@@ -1,11 +1,13 @@
 //! Throw-away machines for tests, by way of `tests/lab/lab` and `tests/lab/vm.sh`.
 
 pub(crate) mod container;
+mod guest;
 mod lab;
 mod leaks;
 mod run;
 mod vm;
 
+pub(crate) use guest::Guest;
 pub(crate) use lab::{Lab, Suite};
 pub(crate) use leaks::{Kind, Leak, Oracle, list};
 pub(crate) use run::Run;

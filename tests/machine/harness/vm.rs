@@ -45,6 +45,11 @@ impl Vm {
         vm
     }
 
+    /// The name that `tests/lab/vm.sh` knows it by.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Runs a bash script as root inside, with no input, to its end. If the machine goes away
     /// before that, the code is 255.
     pub(crate) fn sh(&self, text: &str) -> Run {

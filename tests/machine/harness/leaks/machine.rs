@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::files::{self, File};
 use super::{Kind, Leak};
-use crate::harness::Lab;
+use crate::harness::Guest;
 
 const SCRIPT: &str = include_str!("../leaks.sh");
 /// Commands of the test itself live here; it belongs to no unit.
@@ -63,7 +63,7 @@ impl Mount {
 
 impl Machine {
     #[track_caller]
-    pub(super) fn observe(lab: &Lab) -> Self {
+    pub(super) fn observe(lab: &impl Guest) -> Self {
         let mut machine = Self::default();
         let text = lab.sh(SCRIPT).ok();
         for line in text.lines() {
