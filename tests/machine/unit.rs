@@ -180,3 +180,17 @@ fn transient_and_file_units_are_the_same() {
         lab.sh("unitbox rm -f -t 0 filed loose").ok();
     }
 }
+
+#[test]
+fn a_container_that_fails_often_starts_as_often_as_it_is_asked_to() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh(&format!(
+        "unitbox create --name often --runtime crun {ROOTFS} stamp exit 3"
+    ))
+    .ok();
+    lab.sh(
+        "for i in $(seq 20); do unitbox start often || exit 1; unitbox wait often; done | sort -u",
+    )
+    .ok();
+    assert_eq!(lab.sh("unitbox wait often").ok(), "3");
+}

@@ -103,6 +103,8 @@ impl Unit {
         );
         let cleanup = UnitName::cleanup_of(name).as_str().to_owned();
         add(Unit, "OnFailure", Value::Units(vec![cleanup]));
+        // Who starts a container by hand may do so as often as it fails.
+        add(Unit, "StartLimitIntervalSec", Value::Seconds(0));
         if definition.options.remove {
             add(Unit, "CollectMode", text("inactive-or-failed"));
         }

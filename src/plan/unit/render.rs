@@ -69,6 +69,7 @@ fn file_value(value: &Value) -> String {
 fn bus_property(property: &Property) -> (&'static str, BusValue) {
     let key = match property.key {
         "TimeoutStopSec" => "TimeoutStopUSec",
+        "StartLimitIntervalSec" => "StartLimitIntervalUSec",
         key => key,
     };
     let value = match &property.value {

@@ -42,6 +42,7 @@ Description=unitbox container web
 Documentation=man:unitbox(1)
 Wants=unitbox-bus.service
 OnFailure=unitbox-cleanup@web.service
+StartLimitIntervalSec=0s
 
 [Service]
 Type=notify
@@ -88,7 +89,7 @@ fn both_renderings_have_the_same_properties() {
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| {
             line.split_once('=')
-                .map(|(key, _)| key.replace("StopSec", "StopUSec"))
+                .map(|(key, _)| key.replace("Sec", "USec"))
         })
         .collect();
     assert_eq!(on_bus, in_file);
