@@ -8,15 +8,17 @@ use clap::ArgMatches;
 
 use super::error::CliError;
 use super::{Host, args, output};
-use crate::container::create;
+use crate::container::stop::Patience;
+use crate::container::{Site, create, remove};
 use crate::definition::Definition;
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let systemd = host.systemd()?;
     let cid = CidFile::reserve(args)?;
-    let (definition, lock) = create::create(host.site(&systemd), args::wish(args)?)?;
+    let site = host.site(&systemd);
+    let (definition, lock) = create::create(site, args::wish(args)?)?;
     drop(lock);
-    cid.write(&definition)?;
+    cid.write(site, &definition)?;
     output::say(definition.id.as_str())?;
     Ok(0)
 }
@@ -34,10 +36,15 @@ impl CidFile {
         Ok(Self(Some((path.clone(), file)), false))
     }
 
-    pub(super) fn write(mut self, definition: &Definition) -> Result<(), CliError> {
-        if let Some((path, file)) = &mut self.0 {
-            file.write_all(definition.id.as_str().as_bytes())
-                .map_err(CliError::io("write cidfile", show(path)))?;
+    /// Writes the id; a container whose id cannot be written is removed.
+    pub(super) fn write(mut self, site: Site<'_>, definition: &Definition) -> Result<(), CliError> {
+        if let Some((path, file)) = &mut self.0
+            && let Err(error) = file.write_all(definition.id.as_str().as_bytes())
+        {
+            if let Err(error) = remove::remove(site, &definition.id, false, Patience::Own) {
+                tracing::warn!(name = %definition.name, %error, "not removed");
+            }
+            return Err(CliError::io("write cidfile", show(path))(error));
         }
         self.1 = true;
         Ok(())

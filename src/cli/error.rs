@@ -1,7 +1,5 @@
 //! Errors of the command line: one line each, and an exit code.
 
-use std::error::Error;
-use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use crate::container::ContainerError;
@@ -9,6 +7,7 @@ use crate::definition::OptionError;
 use crate::host::systemd::SystemdError;
 use crate::image;
 use crate::store::StoreError;
+use crate::types::chain;
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -88,23 +87,9 @@ impl CliError {
     /// Says what went wrong: one line on standard error.
     pub(super) fn report(&self) {
         if !matches!(self, Self::Told(_)) {
-            eprintln!("{}", line(self));
+            eprintln!("Error: {}", chain(self));
         }
     }
-}
-
-/// The error and its causes, joined by `: `, each said once.
-pub(super) fn line(error: &dyn Error) -> String {
-    let mut text = format!("Error: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.ends_with(&said) {
-            let _ = write!(text, ": {said}");
-        }
-        cause = error.source();
-    }
-    text.replace(['\n', '\r'], " ")
 }
 
 /// Wrong usage, or a question for help.

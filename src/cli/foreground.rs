@@ -66,8 +66,14 @@ pub(super) fn run(
             return Err(abandon(site, definition, error));
         }
         started.store(true, Ordering::Release);
-        let served = pump.join().expect("the pump does not panic");
+        if INTERRUPT.swap(false, Ordering::AcqRel) {
+            // It came when the job had just ended.
+            drop(keep);
+            return Err(cancel(site, definition));
+        }
+        // A monitor that could not connect never will: then there is nothing to serve but the end.
         drop(keep);
+        let served = pump.join().expect("the pump does not panic");
         if matches!(&served, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
             // As any program whose reader is gone; the container goes on without us.
             crate::sys::process::die_like(libc::SIGPIPE);
@@ -105,17 +111,21 @@ fn on_signal(layout: &Layout, id: &ContainerId, signal: i32, started: &AtomicBoo
     }
 }
 
-/// A start that failed or was cancelled: nothing of a `--rm` container stays.
+/// A start that failed or was given up: nothing of a `--rm` container stays.
 fn abandon(site: Site<'_>, definition: &Definition, error: ContainerError) -> CliError {
-    let cancelled = error.is_interrupted();
-    if cancelled && let Err(error) = stop::stop(site, definition, Patience::Seconds(0)) {
+    if error.is_interrupted() {
+        return cancel(site, definition);
+    }
+    run::discard(site, definition);
+    error.into()
+}
+
+fn cancel(site: Site<'_>, definition: &Definition) -> CliError {
+    if let Err(error) = stop::stop(site, definition, Patience::Seconds(0)) {
         tracing::warn!(name = %definition.name, %error, "not stopped");
     }
     run::discard(site, definition);
-    match cancelled {
-        true => CliError::Cancelled(format!("container {}: start", definition.name)),
-        false => error.into(),
-    }
+    CliError::Cancelled(format!("container {}: start", definition.name))
 }
 
 fn finish(site: Site<'_>, definition: &Definition, detached: Detached) -> Result<u8, CliError> {

@@ -20,7 +20,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let signals = (!detached).then(foreground::signals).transpose()?;
     let (definition, lock) = create::create(site, wish)?;
     drop(lock);
-    cid.write(&definition)?;
+    cid.write(site, &definition)?;
     match signals {
         Some(signals) => {
             let proxy = args.get_one::<bool>("sig-proxy").copied().unwrap_or(true);

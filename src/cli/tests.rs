@@ -14,7 +14,7 @@ fn parse(line: &str) -> Result<ArgMatches, clap::Error> {
 fn wish(line: &str) -> Result<crate::container::create::Wish, String> {
     let matches = parse(line).map_err(|error| error::usage_line(&error))?;
     let (_, args) = matches.subcommand().unwrap();
-    args::wish(args).map_err(|error| error::line(&error))
+    args::wish(args).map_err(|error| format!("Error: {}", crate::types::chain(&error)))
 }
 
 #[test]

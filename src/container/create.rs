@@ -99,6 +99,11 @@ fn rootfs_source(wish: &Wish) -> Result<Source, ContainerError> {
     }
     let path = path.into_os_string().into_string();
     let path = path.map_err(|_| failed()(std::io::ErrorKind::InvalidInput.into()))?;
+    if path.chars().any(char::is_control) {
+        // It becomes a field of the journal, and a line of files in the container.
+        let error = std::io::Error::other("control characters are not allowed in its path");
+        return Err(failed()(error));
+    }
     Ok(Source::Rootfs { path })
 }
 

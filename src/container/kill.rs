@@ -7,7 +7,7 @@ use super::observe::{observe, payload_of};
 use super::{ContainerError, Site};
 use crate::api::Payload;
 use crate::definition::Definition;
-use crate::sys::process::Pidfd;
+use crate::sys::process::{Pidfd, start_ticks};
 use crate::types::Signal;
 
 /// Sends a signal to the init of a container that runs.
@@ -40,7 +40,7 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
 pub fn open(payload: &Payload) -> io::Result<Pidfd> {
     let pidfd = Pidfd::open(payload.pid)?;
     // From here on the descriptor is one process; if these still hold, it is the right one.
-    let stat = fs::read_to_string(format!("/proc/{}/stat", payload.pid))?;
+    let started = start_ticks(payload.pid)?;
     let cgroup = fs::read_to_string(format!("/proc/{}/cgroup", payload.pid))?;
     let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"));
     let below = payload.cgroup.strip_prefix("/sys/fs/cgroup");
@@ -50,30 +50,16 @@ pub fn open(payload: &Payload) -> io::Result<Pidfd> {
         }
         _ => false,
     };
-    if inside && start_ticks(&stat) == Some(payload.start_ticks) {
+    if inside && started == payload.start_ticks {
         Ok(pidfd)
     } else {
         Err(io::ErrorKind::NotFound.into())
     }
 }
 
-/// Field 22 of proc_pid_stat(5); the second may hold anything, so count from its last parenthesis.
-fn start_ticks(stat: &str) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(") ")?;
-    rest.split(' ').nth(19)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_start_is_found_behind_any_name() {
-        let rest: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
-        let stat = format!("7 (a) R) 1 2 (x) {}", rest.join(" "));
-        assert_eq!(start_ticks(&stat), Some(22));
-        assert_eq!(start_ticks(""), None);
-    }
 
     #[test]
     fn another_process_is_not_the_payload() {

@@ -1,9 +1,11 @@
 //! Stops a container: an ordered stop of its unit.
 
+use std::io;
+
 use super::{ContainerError, Site};
 use crate::definition::Definition;
 use crate::host::systemd::JobResult;
-use crate::store::{ensure_private, write_atomic};
+use crate::store::{StoreError, write_atomic};
 use crate::types::UnitName;
 
 /// How long a payload may take to end after the stop signal.
@@ -48,12 +50,7 @@ pub fn stop(
         Patience::Forever => Some("-1".to_owned()),
     };
     if let Some(text) = request {
-        ensure_private(&site.layout.run_container(&definition.id))?;
-        write_atomic(
-            &site.layout.stop_request(&definition.id),
-            text.as_bytes(),
-            0o600,
-        )?;
+        request_timeout(site, definition, &text)?;
     }
     if status.freezer_state.needs_thaw() {
         // systemd refuses to stop a frozen unit.
@@ -66,5 +63,15 @@ pub fn stop(
             verb: "stop",
             result: result.as_str().to_owned(),
         }),
+    }
+}
+
+/// Tells the monitor how long it shall wait. Without a run directory there is no run to wait for; to make one would leave
+/// it behind a `--rm` container that has just ended.
+fn request_timeout(site: Site<'_>, definition: &Definition, text: &str) -> Result<(), StoreError> {
+    let path = site.layout.stop_request(&definition.id);
+    match write_atomic(&path, text.as_bytes(), 0o600) {
+        Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }

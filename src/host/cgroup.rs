@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::unistd::{getpid, getppid};
 
+use super::gone_is_good;
 use crate::sys::paths;
 use crate::sys::process::Pidfd;
 use crate::sys::time::boottime;
@@ -222,13 +223,4 @@ fn remove_once(group: &Path) -> io::Result<()> {
         }
     }
     gone_is_good(fs::remove_dir(group))
-}
-
-fn gone_is_good(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // The group was removed between open and write.
-        Err(error) if error.raw_os_error() == Some(nix::libc::ENODEV) => Ok(()),
-        other => other,
-    }
 }

@@ -8,3 +8,13 @@ pub(crate) mod fake_world;
 pub mod runtime;
 pub mod systemd;
 pub mod world;
+
+/// What is to be removed, killed or told and is gone already, is as wanted.
+fn gone_is_good(result: std::io::Result<()>) -> std::io::Result<()> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        // A cgroup that was removed between open and write.
+        Err(error) if error.raw_os_error() == Some(nix::libc::ENODEV) => Ok(()),
+        other => other,
+    }
+}

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use nix::mount::MntFlags;
 
-use super::cgroup;
 use super::runtime::Command;
+use super::{cgroup, gone_is_good};
 use crate::image::{self, overlay::Writable};
 use crate::sys::exec::Exec;
 use crate::sys::mount::Attr;
@@ -277,12 +277,5 @@ fn write_new(path: &Path, contents: &str, mode: u32, durability: Durability) -> 
     match durability {
         Durability::Synced => file.sync_all(),
         Durability::Cached => Ok(()),
-    }
-}
-
-fn gone_is_good(result: io::Result<()>) -> io::Result<()> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
     }
 }

@@ -17,7 +17,7 @@ use crate::definition::LogDriver;
 use crate::host::failpoint::{self, Who};
 use crate::host::world::{Durability, Host, World};
 use crate::lifecycle::{Effect, Event, Finish};
-use crate::sys::process::{die_like, exit_now};
+use crate::sys::process::{die_like, exit_now, start_ticks};
 use crate::sys::time::realtime;
 use crate::types::{ExitStatus, Signal};
 
@@ -144,7 +144,7 @@ impl Monitor {
         let Some(payload) = &self.payload else { return };
         let file = Payload {
             pid: payload.pid,
-            start_ticks: start_ticks(payload.pid),
+            start_ticks: start_ticks(payload.pid).unwrap_or(0),
             nonce: self.context.nonce.clone(),
             started: payload.started,
             cgroup: self.context.cgroup.payload_path(),
@@ -287,16 +287,4 @@ fn warn(what: &str, result: io::Result<()>) {
 
 fn now() -> u64 {
     u64::try_from(realtime().as_micros()).unwrap_or(u64::MAX)
-}
-
-/// `starttime` of proc_pid_stat(5): with the pid it names one process of this boot.
-fn start_ticks(pid: i32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The command in parentheses may contain anything.
-    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    fields
-        .split_whitespace()
-        .nth(19)
-        .and_then(|ticks| ticks.parse().ok())
-        .unwrap_or(0)
 }

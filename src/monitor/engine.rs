@@ -15,7 +15,7 @@ use super::launch::Launch;
 use super::output::{Stream, Wait};
 use super::setup::{Context, SetupError};
 use super::worker::ContainerEnds;
-use crate::lifecycle::{Event, Run};
+use crate::lifecycle::{Event, Run, State};
 use crate::sys::move_data::pipe;
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::process::{Child, How, Pidfd};
@@ -239,13 +239,21 @@ impl Monitor {
 
     fn collect_run_dir(&mut self) {
         let mut buffer = [0; 4096];
-        let mut recorded = false;
-        while let Ok(mut events) = self.inotify.read_events(&mut buffer) {
-            let exit = |event: inotify::Event<&std::ffi::OsStr>| {
-                event.name.is_some_and(|name| name == "exit")
-                    || event.mask.contains(inotify::EventMask::Q_OVERFLOW)
-            };
-            recorded |= events.any(exit);
+        let (mut recorded, mut asked) = (false, false);
+        while let Ok(events) = self.inotify.read_events(&mut buffer) {
+            for event in events {
+                let lost = event.mask.contains(inotify::EventMask::Q_OVERFLOW);
+                let is = |name: &str| lost || event.name.is_some_and(|found| found == name);
+                recorded |= is("exit");
+                asked |= is("stop-timeout");
+            }
+        }
+        // systemd sends its signal once: a later `stop -t` is told by its file alone.
+        if asked
+            && matches!(self.machine.state, State::Stopping { .. })
+            && let Some(timeout) = self.requested_timeout()
+        {
+            self.events.push_back(Event::StopRequested(Some(timeout)));
         }
         if recorded && fs::exists(self.context.layout.exit_file(&self.context.id)).unwrap_or(false)
         {

@@ -38,7 +38,7 @@ impl Monitor {
     }
 
     /// `unitbox stop -t` leaves its timeout in a file, which is used once.
-    fn requested_timeout(&self) -> Option<StopTimeout> {
+    pub(super) fn requested_timeout(&self) -> Option<StopTimeout> {
         let path = self.context.layout.stop_request(&self.context.id);
         let text = fs::read_to_string(&path).ok()?;
         let _ = fs::remove_file(&path);

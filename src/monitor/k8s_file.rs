@@ -27,6 +27,8 @@ impl K8sFile {
             .append(true)
             .create(true)
             .mode(0o600)
+            // A FIFO that nobody reads must not hold the monitor up.
+            .custom_flags(nix::libc::O_NONBLOCK)
             .open(path)?;
         let size = file.seek(SeekFrom::End(0))?;
         Ok(Self {

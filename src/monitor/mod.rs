@@ -38,12 +38,6 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn fail(error: &setup::SetupError) -> ExitCode {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    eprintln!("<3>{text}");
+    eprintln!("<3>{}", crate::types::chain(error));
     ExitCode::from(crate::api::ExitCode::Error.number())
 }

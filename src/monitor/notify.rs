@@ -21,8 +21,8 @@ pub(super) fn stopping(status: &str) {
     send(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
-/// The current state may last this much longer; longer than 71 minutes at once does not fit the message.
+/// The current state may last this much longer. The crate's own message ends at 71 minutes, systemd reads 64 bits.
 pub(super) fn extend(time: Duration) {
-    let usec = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
-    send(&[NotifyState::ExtendTimeoutUsec(usec)]);
+    let usec = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    send(&[NotifyState::Custom(&format!("EXTEND_TIMEOUT_USEC={usec}"))]);
 }

@@ -134,10 +134,8 @@ impl Stream {
         } = &mut self.sink
         {
             *stream = journal::connect(unit, identifier, *priority).ok();
-            if stream.is_some() {
-                return Wait::Nothing;
-            }
         }
+        // Also with a new stream: a journald that has too many closes each at once.
         Wait::Later
     }
 

@@ -21,6 +21,7 @@ use crate::sys::move_data::{pipe, write};
 use crate::sys::process::Child;
 use crate::sys::time::realtime;
 use crate::sys::worker::fork_worker;
+use crate::types::chain;
 
 /// Standard priority of output in the journal: info (syslog(3)).
 pub(super) const INFO: u8 = 6;
@@ -210,15 +211,4 @@ fn trace_to_journal() {
         .finish();
     // A worker is forked before anything sets one.
     let _ = tracing::subscriber::set_global_default(subscriber);
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }

@@ -196,6 +196,22 @@ pub(super) fn wait_pid(pid: i32) -> io::Result<Option<Ended>> {
     wait_id(libc::P_PID, pid as libc::id_t, 0)
 }
 
+/// When a process was started, clock ticks since boot (`starttime`, proc_pid_stat(5)): with its PID that names one
+/// process of this boot.
+///
+/// # Errors
+/// It is gone.
+pub fn start_ticks(pid: i32) -> io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    ticks_of(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Field 22; the second may hold anything, so count from its last parenthesis.
+fn ticks_of(stat: &str) -> Option<u64> {
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(19)?.parse().ok()
+}
+
 /// Ends the process at once: no destructors, no atexit handlers, no flushing (_exit(2)).
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit takes any integer and does not return.
@@ -252,6 +268,14 @@ mod tests {
 
     fn end_of(work: impl FnOnce() -> i32) -> How {
         fork_worker(work).unwrap().wait().unwrap()
+    }
+
+    #[test]
+    fn the_start_is_found_behind_any_name() {
+        let rest: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
+        let stat = format!("7 (a) R) 1 2 (x) {}", rest.join(" "));
+        assert_eq!(ticks_of(&stat), Some(22));
+        assert_eq!(ticks_of(""), None);
     }
 
     #[test]

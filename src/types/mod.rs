@@ -1,5 +1,6 @@
 //! Values that must not be mixed up: ids, names, signals, exit status, sizes, durations. No I/O.
 
+mod chain;
 mod duration;
 mod exit;
 mod exit_code;
@@ -7,6 +8,7 @@ mod id;
 mod signal;
 mod size;
 
+pub use chain::chain;
 pub use duration::{DurationError, parse_duration};
 pub use exit::{Ended, ExitStatus, StopKind};
 pub use exit_code::ExitCode;

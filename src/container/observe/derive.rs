@@ -135,6 +135,11 @@ fn told(facts: &Facts) -> (State, Option<Exit>) {
         .last_start
         .as_ref()
         .filter(|start| start.nonce == unit.invocation_id);
+    if began.is_none() && unit.exec_main_code != EXITED && unit.result == "success" {
+        // systemd's SIGTERM came before the monitor could block it.
+        let reason = "stopped before it had started".to_owned();
+        return (State::Created, Some(unstarted(facts, reason)));
+    }
     if began.is_none() && unit.exec_main_code == EXITED && unit.exec_main_status != 0 {
         // The monitor failed before there was a payload, and could not say why.
         let reason = format!(

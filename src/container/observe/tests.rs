@@ -224,6 +224,12 @@ fn units_that_are_over() {
         (over(Inactive, "success", 1, 0), "exited 0 []"),
         (over(Inactive, "success", 2, 15), "exited 143 []"),
         (
+            with(over(Inactive, "success", 2, 15), |facts| {
+                facts.last_start = None;
+            }),
+            "created 125 [stopped before it had started]",
+        ),
+        (
             with(over(Failed, "exit-code", 1, 203), |f| f.last_start = None),
             "created 125 [the monitor failed with status 203 (exit-code)]",
         ),

@@ -24,10 +24,11 @@ impl EtcFiles {
             Network::Host => facts.resolv_conf.to_owned(),
             Network::None => String::new(),
         };
-        let image = definition.source_name();
         let environment = format!(
-            "engine=\"unitbox\"\nname=\"{}\"\nid=\"{}\"\nimage=\"{image}\"\n",
-            definition.name, definition.id
+            "engine=\"unitbox\"\nname=\"{}\"\nid=\"{}\"\nimage=\"{}\"\n",
+            definition.name,
+            definition.id,
+            quoted(definition.source_name())
         );
         let all = [
             ("hosts", hosts(&host), "/etc/hosts"),
@@ -45,6 +46,18 @@ impl EtcFiles {
         }
         etc
     }
+}
+
+/// What stands between double quotes of a file that shells read, as os-release(5) has it.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars().filter(|c| !c.is_control()) {
+        if matches!(c, '"' | '\\' | '$' | '`') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
 }
 
 fn hosts(host: &str) -> String {
@@ -124,4 +137,17 @@ fn mount(target: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
 
 fn bind(source: &Path, target: &str, options: &[&str]) -> Mount {
     mount(target, "bind", &source.to_string_lossy(), options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_cannot_leave_its_quotes() {
+        assert_eq!(
+            quoted("/srv/a\"b\\$c`\nid=x d:e"),
+            "/srv/a\\\"b\\\\\\$c\\`id=x d:e"
+        );
+    }
 }
