@@ -134,13 +134,13 @@ fn remove(layout: &Layout, id: &ContainerId, world: &mut dyn World) -> Vec<Clean
         return errors;
     }
     note(&mut errors, "remove", &hidden, world.remove_tree(&hidden));
+    let lock = store::forget_lock(layout, id).map_err(std::io::Error::other);
+    note(&mut errors, "remove", &layout.lock(id), lock);
     // The name, which may already belong to another container, goes last: while it is there the cleanup unit comes.
     if let Some(name) = store::name_of(layout, id) {
         let link = layout.name(&name);
         note(&mut errors, "remove", &link, world.remove_file(&link));
     }
-    let lock = store::forget_lock(layout, id).map_err(std::io::Error::other);
-    note(&mut errors, "remove", &layout.lock(id), lock);
     errors
 }
 

@@ -83,9 +83,9 @@ pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerErr
         }
         other => other?,
     };
-    if !site.layout.last_start(&id).exists() {
-        // A container that has got the name since: it was never started, so that the run which failed was not its own.
-        tracing::info!(%name, "never started, nothing to clean up");
+    if !site.layout.last_start(&id).exists() && status.exec_main_start < definition.created {
+        // A container that has got the name since the run which failed: there is nothing of it to clean up.
+        tracing::info!(%name, "younger than the run that failed, left alone");
         return Ok(());
     }
     let cgroup = UnitCgroup::new(format!("/system.slice/{unit}"));
