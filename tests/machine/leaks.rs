@@ -129,7 +129,7 @@ fn the_command_line_leaves_nothing() {
         "unitbox run -d --name web $rootfs stamp run && unitbox stop web && unitbox start web && unitbox rm -f web",
         "unitbox run --rm $rootfs no-such-command; [ $? = 127 ]",
         "unitbox run -d --name web $rootfs stamp run && systemctl kill -s KILL --kill-whom=main unitbox-web; unitbox rm -f web",
-        "timeout -s INT 0.1 unitbox run --rm $rootfs stamp run; sleep 0.5; unitbox rm -fa 2>/dev/null; true",
+        "timeout -k 1 -s INT 0.1 unitbox run --rm $rootfs stamp run; sleep 0.5; unitbox rm -fa 2>/dev/null; true",
     ] {
         lab.sh(&format!("{rootfs}; {script}")).ok();
         let left = oracle.settle(&lab);
