@@ -51,7 +51,7 @@ pub fn run(
         errors.extend(remove(layout, id, world));
     } else if let Some(text) = &exit {
         let path = layout.last_exit(id);
-        let written = world.write_file(&path, text, 0o600, Durability::Cached);
+        let written = world.write_file(&path, text, 0o600, Durability::Synced);
         note(&mut errors, "write", &path, written);
     }
     errors
