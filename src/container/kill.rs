@@ -2,20 +2,26 @@
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
-use super::observe::{observe, payload_of};
+use super::observe::{Observation, observe, payload_of};
 use super::{ContainerError, Site};
 use crate::api::Payload;
 use crate::definition::Definition;
+use crate::host::systemd::ActiveState;
 use crate::sys::process::{Pidfd, start_ticks};
-use crate::types::Signal;
+use crate::types::{Signal, UnitName};
+
+/// How long a start that goes on is waited for, and how often it is looked at.
+const START_TIME: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Sends a signal to the init of a container that runs.
 ///
 /// # Errors
 /// It does not run, or the signal cannot be sent.
 pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(), ContainerError> {
-    let seen = observe(site.layout, site.manager, definition)?;
+    let seen = started(site, definition)?;
     let wrong_state = || ContainerError::State {
         name: definition.name.clone(),
         verb: "kill",
@@ -31,6 +37,22 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
     pidfd
         .send_signal(i32::from(signal.number()))
         .map_err(failed)
+}
+
+/// What there is once a start that goes on is over: a payload may be heard before it is told that it runs.
+fn started(site: Site<'_>, definition: &Definition) -> Result<Observation, ContainerError> {
+    let unit = UnitName::of(&definition.name);
+    let mut pauses = START_TIME.as_millis() / PAUSE.as_millis();
+    loop {
+        // In this order: what starts between the two is seen.
+        let starting = site.manager.status(&unit)?.active_state == ActiveState::Activating;
+        let seen = observe(site.layout, site.manager, definition)?;
+        if seen.state.has_payload() || !starting || pauses == 0 {
+            return Ok(seen);
+        }
+        std::thread::sleep(PAUSE);
+        pauses -= 1;
+    }
 }
 
 /// Opens the payload's init: the process that has the PID now must be the one that was started.
