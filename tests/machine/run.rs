@@ -36,7 +36,7 @@ fn exit_codes(lab: &Lab) {
         run("true").fails(0);
         // An init ignores its own SIGKILL: it has to come from outside.
         let killed = format!(
-            "unitbox run --rm --name k --runtime {runtime} {ROOTFS} stamp run > /opt/k & \
+            "rm -f /opt/k; touch /opt/k; unitbox run --rm --name k --runtime {runtime} {ROOTFS} stamp run > /opt/k & \
              until grep -q ready /opt/k; do sleep 0.05; done; unitbox kill -s KILL k; wait $!"
         );
         lab.sh(&killed).fails(137);
