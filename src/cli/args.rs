@@ -1,4 +1,4 @@
-//! The command line's grammar; the options of `create` and `run` are made from [`OPTIONS`].
+//! The command line's grammar; the options of `create` and `run` are made from [`options()`].
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::error::CliError;
 use super::on_containers;
 use crate::container::create::Wish;
-use crate::definition::{Arity, OPTIONS, OptionSpec, Options};
+use crate::definition::{Arity, OptionSpec, Options, options, refusal};
 
 /// The whole grammar, for parsing, completion and man pages.
 pub fn command() -> Command {
@@ -188,7 +188,7 @@ fn with_options(command: Command) -> Command {
                 .action(ArgAction::Help)
                 .help("Print help"),
         )
-        .args(OPTIONS.iter().map(option))
+        .args(sorted().into_iter().map(option))
         .arg(switch(
             "rootfs",
             None,
@@ -209,6 +209,13 @@ fn with_options(command: Command) -> Command {
                 .trailing_var_arg(true)
                 .allow_hyphen_values(true),
         )
+}
+
+/// The table in the order of its flags, as help has it.
+fn sorted() -> Vec<&'static OptionSpec> {
+    let mut all: Vec<_> = options().collect();
+    all.sort_unstable_by_key(|spec| spec.flag);
+    all
 }
 
 fn option(spec: &OptionSpec) -> Arg {
@@ -238,11 +245,11 @@ fn option(spec: &OptionSpec) -> Arg {
 
 /// Reads what a user wants from the arguments of `create` and `run`.
 pub(super) fn wish(args: &ArgMatches) -> Result<Wish, CliError> {
-    let mut options = Options::default();
-    for spec in OPTIONS {
+    let mut wished = Options::default();
+    for spec in options() {
         for value in args.get_many::<String>(spec.flag).into_iter().flatten() {
             match value_of(spec, value) {
-                Some(value) => spec.apply(&mut options, &value)?,
+                Some(value) => spec.apply(&mut wished, &value)?,
                 None => tracing::debug!(name = value, "variable is not set here, left out"),
             }
         }
@@ -255,10 +262,13 @@ pub(super) fn wish(args: &ArgMatches) -> Result<Wish, CliError> {
     let from = words.next().expect("clap demands one word");
     // What is no option of ours lands here: the table has refused it.
     if from.starts_with('-') {
-        return Err(CliError::Usage(format!("unknown flag: {from}")));
+        return Err(CliError::Usage(match refusal(&from) {
+            Some(reason) => format!("{from} is refused: {reason}"),
+            None => format!("unknown flag: {from}"),
+        }));
     }
     Ok(Wish {
-        options,
+        options: wished,
         from,
         rootfs: args.get_flag("rootfs"),
         command: words.collect(),

@@ -15,7 +15,6 @@ pub mod restore;
 pub mod start;
 pub mod stop;
 pub mod unit;
-mod user;
 pub mod wait;
 
 #[cfg(test)]

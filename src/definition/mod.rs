@@ -1,16 +1,23 @@
 //! What the user asked for: the definition of a container, and the one table of options that fills it.
 //!
 //! A definition is immutable JSON, written once. It holds intent only: nothing that was observed, nothing that the host
-//! decides. The command line, unit files and help texts are made from [`OPTIONS`], so that they cannot disagree.
+//! decides. The command line, unit files and help texts are made from [`options()`], so that they cannot disagree.
 
+mod files;
+mod isolation;
+mod limits;
 mod log;
 mod options;
-mod set;
+mod process;
 
 use serde::{Deserialize, Serialize};
 
+pub use files::FileOptions;
+pub use isolation::IsolationOptions;
+pub use limits::LimitOptions;
 pub use log::{LogDriver, LogOptions};
-pub use options::{Arity, OPTIONS, OptionSpec};
+pub use options::{Arity, OptionSpec, options, refusal};
+pub use process::ProcessOptions;
 
 use crate::types::{ContainerId, ContainerName, Signal};
 
@@ -103,6 +110,14 @@ pub struct Options {
     pub log_driver: LogDriver,
     /// Options of the log driver.
     pub log: LogOptions,
+    /// What else is said of the process.
+    pub process: ProcessOptions,
+    /// Mounts, devices, secrets, files of /etc.
+    pub files: FileOptions,
+    /// Namespaces, capabilities, labels.
+    pub isolation: IsolationOptions,
+    /// Limits other than memory.
+    pub limits: LimitOptions,
 }
 
 /// What is wrong with an option's value: one line that names option, value and reason.

@@ -8,6 +8,28 @@ use oci_spec::runtime::{Capability, LinuxCapabilities, Process, User};
 use super::{BundleFacts, hostname};
 use crate::definition::{Definition, DefinitionError};
 
+/// A user as the container's own files know it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UserFacts {
+    /// User id.
+    pub uid: u32,
+    /// Primary group id.
+    pub gid: u32,
+    /// All groups, the primary one first, each once.
+    pub groups: Vec<u32>,
+    /// Home directory; none if there is no entry.
+    pub home: Option<String>,
+}
+
+/// What the plan must know to run the process.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ProcessFacts {
+    /// The user to run as, looked up.
+    pub user: UserFacts,
+    /// `oom_score_adj` of the payload.
+    pub oom_score_adj: i32,
+}
+
 /// Podman's default set (containers.conf(5), default_capabilities).
 const CAPABILITIES: [Capability; 11] = [
     Capability::Chown,
@@ -30,9 +52,9 @@ pub(super) fn plan(
     facts: &BundleFacts,
 ) -> Result<Process, DefinitionError> {
     let mut user = User::default();
-    user.set_uid(facts.user.uid)
-        .set_gid(facts.user.gid)
-        .set_additional_gids(Some(facts.user.groups.clone()));
+    user.set_uid(facts.process.user.uid)
+        .set_gid(facts.process.user.gid)
+        .set_additional_gids(Some(facts.process.user.groups.clone()));
     let mut process = Process::default();
     process
         .set_terminal(Some(false))
@@ -40,10 +62,10 @@ pub(super) fn plan(
         .set_args(Some(args(definition, facts)?))
         .set_env(Some(env(definition, facts)))
         .set_cwd(PathBuf::from(workdir(definition, facts)))
-        .set_capabilities(Some(capabilities(facts.user.uid == 0)))
+        .set_capabilities(Some(capabilities(facts.process.user.uid == 0)))
         .set_rlimits(None)
         .set_no_new_privileges(Some(false))
-        .set_oom_score_adj(Some(facts.oom_score_adj));
+        .set_oom_score_adj(Some(facts.process.oom_score_adj));
     Ok(process)
 }
 
@@ -65,7 +87,12 @@ fn args(definition: &Definition, facts: &BundleFacts) -> Result<Vec<String>, Def
 
 /// Later assignments win, each name stands once, in the order of its first appearance.
 fn env(definition: &Definition, facts: &BundleFacts) -> Vec<String> {
-    let home = facts.user.home.clone().unwrap_or_else(|| "/".to_owned());
+    let home = facts
+        .process
+        .user
+        .home
+        .clone()
+        .unwrap_or_else(|| "/".to_owned());
     let base = [
         ("PATH", PATH.to_owned()),
         ("container", "oci".to_owned()),

@@ -16,28 +16,33 @@ fn definition(command: &[&str], options: Options) -> Definition {
     }
 }
 
-fn planned(definition: &Definition, image: &ImageDefaults, controllers: &[&str]) -> Bundle {
-    let user = UserFacts {
-        groups: vec![0],
-        home: Some("/root".to_owned()),
-        ..UserFacts::default()
-    };
-    let controllers: Vec<String> = controllers.iter().map(|name| (*name).to_owned()).collect();
-    plan(
-        definition,
-        &BundleFacts {
-            image,
-            user: &user,
-            rootfs: Path::new("/srv/root"),
-            cgroup: "/system.slice/unitbox-web.service/payload",
-            controllers: &controllers,
-            device_rules: true,
-            oom_score_adj: 0,
-            etc: Path::new("/run/unitbox/x"),
-            resolv_conf: "nameserver 192.0.2.1\n",
+fn facts(image: &ImageDefaults, controllers: &[&str]) -> BundleFacts {
+    BundleFacts {
+        image: image.clone(),
+        rootfs: "/srv/root".into(),
+        cgroup: "/system.slice/unitbox-web.service/payload".to_owned(),
+        process: ProcessFacts {
+            user: UserFacts {
+                groups: vec![0],
+                home: Some("/root".to_owned()),
+                ..UserFacts::default()
+            },
+            ..ProcessFacts::default()
         },
-    )
-    .unwrap()
+        files: FileFacts {
+            etc: "/run/unitbox/x".into(),
+            resolv_conf: "nameserver 192.0.2.1\n".to_owned(),
+        },
+        limits: LimitFacts {
+            controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
+            device_rules: true,
+        },
+        ..BundleFacts::default()
+    }
+}
+
+fn planned(definition: &Definition, image: &ImageDefaults, controllers: &[&str]) -> Bundle {
+    plan(definition, &facts(image, controllers)).unwrap()
 }
 
 /// The whole config.json, so that no change of it goes unseen.
@@ -99,18 +104,7 @@ fn the_command_is_put_together_as_podman_does() {
         assert_eq!(args_of(&definition(&command, options), &image), expected);
     }
     let none = definition(&[], own(""));
-    let user = UserFacts::default();
-    let facts = BundleFacts {
-        image: &image,
-        user: &user,
-        rootfs: Path::new("/"),
-        cgroup: "/x",
-        controllers: &[],
-        device_rules: true,
-        oom_score_adj: 0,
-        etc: Path::new("/e"),
-        resolv_conf: "",
-    };
+    let facts = facts(&image, &[]);
     assert_eq!(plan(&none, &facts).unwrap_err(), DefinitionError::NoCommand);
 }
 

@@ -4,24 +4,57 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
-use super::{BundleFacts, hostname};
+use super::hostname;
 use crate::definition::{Definition, Network};
+
+/// What the plan must know of the host's files.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FileFacts {
+    /// Directory for the files that are made for each run and bound over the root's own.
+    pub etc: PathBuf,
+    /// Contents of the host's resolv.conf.
+    pub resolv_conf: String,
+}
+
+/// What is mounted, and what must be written before.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Files {
+    /// Mounts, in order.
+    pub(super) mounts: Vec<Mount>,
+    /// Files of the host with their contents.
+    pub(super) etc: Vec<(PathBuf, String)>,
+}
+
+pub(super) fn plan(definition: &Definition, facts: &FileFacts) -> Files {
+    let etc = EtcFiles::of(definition, facts);
+    let mut mounts = base();
+    for (source, target) in &etc.mounts {
+        mounts.push(bind(
+            source,
+            target,
+            &["bind", "nosuid", "nodev", "rprivate"],
+        ));
+    }
+    Files {
+        mounts,
+        etc: etc.files,
+    }
+}
 
 /// The files of /etc and /run that are made for each run and bound over the root's own.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct EtcFiles {
+struct EtcFiles {
     /// Host path and contents.
-    pub files: Vec<(PathBuf, String)>,
+    files: Vec<(PathBuf, String)>,
     /// Host path and where it is mounted.
-    pub mounts: Vec<(PathBuf, &'static str)>,
+    mounts: Vec<(PathBuf, &'static str)>,
 }
 
 impl EtcFiles {
-    /// The files of a container.
-    pub fn of(definition: &Definition, facts: &BundleFacts) -> Self {
+    fn of(definition: &Definition, facts: &FileFacts) -> Self {
         let host = hostname(definition);
         let resolv = match definition.options.network {
-            Network::Host => facts.resolv_conf.to_owned(),
+            Network::Host => facts.resolv_conf.clone(),
             Network::None => String::new(),
         };
         let environment = format!(
@@ -66,8 +99,9 @@ fn hosts(host: &str) -> String {
     )
 }
 
-pub(super) fn plan(etc: &EtcFiles) -> Vec<Mount> {
-    let mut mounts = vec![
+/// What every container has.
+fn base() -> Vec<Mount> {
+    vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount(
             "/dev",
@@ -112,15 +146,7 @@ pub(super) fn plan(etc: &EtcFiles) -> Vec<Mount> {
             "cgroup",
             &["nosuid", "noexec", "nodev", "relatime", "ro"],
         ),
-    ];
-    for (source, target) in &etc.mounts {
-        mounts.push(bind(
-            source,
-            target,
-            &["bind", "nosuid", "nodev", "rprivate"],
-        ));
-    }
-    mounts
+    ]
 }
 
 fn mount(target: &str, kind: &str, source: &str, options: &[&str]) -> Mount {

@@ -1,0 +1,69 @@
+//! Why a container cannot be prepared.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::user;
+use crate::definition::DefinitionError;
+use crate::host::runtime::RuntimeError;
+use crate::image;
+use crate::store::StoreError;
+
+/// Why a container cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The definition cannot be read.
+    #[error("read definition {path}", path = path.display())]
+    Definition {
+        /// Its path.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The definition makes no container.
+    #[error(transparent)]
+    Plan(#[from] DefinitionError),
+    /// No runtime.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The image cannot be used.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// The user cannot be looked up.
+    #[error(transparent)]
+    User(#[from] user::UserError),
+    /// The root filesystem is not a directory.
+    #[error("root filesystem {path}", path = path.display())]
+    Rootfs {
+        /// Its path.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The container cannot be locked.
+    #[error(transparent)]
+    Lock(#[from] StoreError),
+    /// An effect on the host failed.
+    #[error("{what} {path}", path = path.display())]
+    Effect {
+        /// What was done.
+        what: &'static str,
+        /// To which path.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// Names object and action of an effect.
+pub(super) fn effect<T>(
+    what: &'static str,
+    path: &Path,
+    result: io::Result<T>,
+) -> Result<T, PrepareError> {
+    result.map_err(|source| PrepareError::Effect {
+        what,
+        path: path.to_owned(),
+        source,
+    })
+}

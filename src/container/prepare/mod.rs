@@ -1,0 +1,156 @@
+//! Everything between a definition and `runc create`: the work of the prepare worker.
+
+mod error;
+mod files;
+mod isolation;
+mod limits;
+mod process;
+mod root;
+mod user;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::api::{LastStart, Layout};
+use crate::container::cleanup;
+use crate::definition::Definition;
+use crate::host::cgroup::UnitCgroup;
+use crate::host::runtime::Runtime;
+use crate::host::world::{Durability, World};
+use crate::plan::bundle::{self, BundleFacts, ImageDefaults};
+use crate::store;
+use crate::types::{ContainerId, Signal};
+
+pub use error::PrepareError;
+use error::effect;
+pub use user::UserError;
+
+/// What the monitor needs to create and keep the container.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Prepared {
+    /// The definition.
+    pub definition: Definition,
+    /// The runtime.
+    pub runtime: Runtime,
+    /// Signal of an ordered stop: the user's, the image's, or SIGTERM.
+    pub stop_signal: Signal,
+    /// What was left out, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// What the worker knows of this run.
+#[derive(Clone, Debug)]
+pub struct RunFacts<'a> {
+    /// Where things are.
+    pub layout: &'a Layout,
+    /// The unit's cgroups.
+    pub cgroup: &'a UnitCgroup,
+    /// systemd's invocation id.
+    pub nonce: &'a str,
+    /// This boot's id.
+    pub boot_id: &'a str,
+    /// Microseconds since the epoch.
+    pub now: u64,
+}
+
+/// Reads a definition.
+///
+/// # Errors
+/// It cannot be read or is none.
+pub fn load(layout: &Layout, id: &ContainerId) -> Result<Definition, PrepareError> {
+    let path = layout.definition(id);
+    let read =
+        fs::read(&path).and_then(|text| Definition::from_json(&text).map_err(io::Error::other));
+    read.map_err(|source| PrepareError::Definition { path, source })
+}
+
+/// Clears what an earlier run left, then builds the bundle, under the container's lock: a removal, or a cleanup behind
+/// the run before, may be under way.
+///
+/// # Errors
+/// Any step; what was done so far is undone by [`cleanup::run`], which must follow.
+pub fn prepare(
+    id: &ContainerId,
+    run: &RunFacts,
+    world: &mut dyn World,
+) -> Result<Prepared, PrepareError> {
+    let layout = run.layout;
+    let _lock = store::lock(layout, id)?;
+    let definition = load(layout, id)?;
+    let runtime = Runtime::find(definition.options.runtime.as_deref())?;
+    let stale = cleanup::clear_run(layout, id, &runtime, run.cgroup, world);
+    for error in &stale {
+        tracing::warn!("{error}; continuing");
+    }
+    let start = LastStart {
+        nonce: run.nonce.to_owned(),
+        boot_id: run.boot_id.to_owned(),
+        started: run.now,
+    };
+    let path = layout.last_start(id);
+    effect(
+        "write",
+        &path,
+        world.write_file(&path, &start.render(), 0o600, Durability::Synced),
+    )?;
+    for dir in [layout.bundle(id), layout.runtime_state(id)] {
+        effect("make directory", &dir, world.make_dir(&dir, 0o700))?;
+    }
+    let (rootfs, image) = root::make(&definition, layout, world)?;
+    let ground = Ground {
+        definition: &definition,
+        run,
+        runtime: &runtime,
+        rootfs: &rootfs,
+        image: &image,
+    };
+    let warnings = write_bundle(&ground, world)?;
+    let stop_signal = definition.options.stop_signal.or(image.stop_signal);
+    Ok(Prepared {
+        runtime,
+        stop_signal: stop_signal.unwrap_or(Signal::TERM),
+        warnings,
+        definition,
+    })
+}
+
+/// What the facts of a bundle are gathered from.
+#[derive(Clone, Copy, Debug)]
+struct Ground<'a> {
+    definition: &'a Definition,
+    run: &'a RunFacts<'a>,
+    runtime: &'a Runtime,
+    rootfs: &'a Path,
+    image: &'a ImageDefaults,
+}
+
+/// Writes files and config.json; returns what was left out, one line each.
+fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Vec<String>, PrepareError> {
+    let facts = BundleFacts {
+        image: ground.image.clone(),
+        rootfs: ground.rootfs.to_owned(),
+        cgroup: ground.run.cgroup.payload(),
+        process: process::facts(ground)?,
+        files: files::facts(ground),
+        isolation: isolation::facts(ground)?,
+        limits: limits::facts(ground),
+    };
+    let planned = bundle::plan(ground.definition, &facts)?;
+    for (path, contents) in &planned.etc {
+        effect(
+            "write",
+            path,
+            world.write_file(path, contents, 0o644, Durability::Cached),
+        )?;
+    }
+    let bundle = ground.run.layout.bundle(&ground.definition.id);
+    let path = bundle.join("config.json");
+    let json = serde_json::to_string(&planned.spec).expect("a spec has only string keys");
+    effect(
+        "write",
+        &path,
+        world.write_file(&path, &json, 0o600, Durability::Cached),
+    )?;
+    Ok(planned.warnings)
+}
