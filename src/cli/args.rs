@@ -45,6 +45,23 @@ fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Arg {
         .help(help)
 }
 
+/// A switch of Podman's that takes `=false` too.
+fn toggle(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name("true|false")
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .value_parser(value_parser!(bool))
+        .help(help)
+}
+
+/// Whether a [`toggle`] is on.
+pub(super) fn is_on(args: &ArgMatches, name: &str) -> bool {
+    args.get_one::<bool>(name).copied().unwrap_or(false)
+}
+
 fn seconds() -> Arg {
     Arg::new("time")
         .long("time")
@@ -59,17 +76,13 @@ fn container_verbs() -> Vec<Command> {
     vec![
         with_options(Command::new("create").about("Make a container and do not start it")),
         with_options(Command::new("run").about("Make a container and start it"))
-            .arg(switch("detach", Some('d'), "Return once the payload runs"))
+            .arg(toggle("detach", "Return once the payload runs").short('d'))
             .arg(
-                Arg::new("sig-proxy")
-                    .long("sig-proxy")
-                    .value_name("true|false")
-                    .num_args(0..=1)
-                    .require_equals(true)
-                    .default_value("true")
-                    .default_missing_value("true")
-                    .value_parser(value_parser!(bool))
-                    .help("Send the signals that the client gets to the payload"),
+                toggle(
+                    "sig-proxy",
+                    "Send the signals that the client gets to the payload",
+                )
+                .default_value("true"),
             ),
         on_containers(Command::new("start").about("Start containers")),
         on_containers(Command::new("stop").about("Stop containers").arg(seconds())),
@@ -189,9 +202,8 @@ fn with_options(command: Command) -> Command {
                 .help("Print help"),
         )
         .args(sorted().into_iter().map(option))
-        .arg(switch(
+        .arg(toggle(
             "rootfs",
-            None,
             "Take a directory of the host instead of an image",
         ))
         .arg(
@@ -270,7 +282,7 @@ pub(super) fn wish(args: &ArgMatches) -> Result<Wish, CliError> {
     Ok(Wish {
         options: wished,
         from,
-        rootfs: args.get_flag("rootfs"),
+        rootfs: is_on(args, "rootfs"),
         command: words.collect(),
     })
 }

@@ -13,10 +13,11 @@ use crate::container::{Site, create, remove};
 use crate::definition::Definition;
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let wish = args::wish(args)?;
     let systemd = host.systemd()?;
     let cid = CidFile::reserve(args)?;
     let site = host.site(&systemd);
-    let (definition, lock) = create::create(site, args::wish(args)?)?;
+    let (definition, lock) = create::create(site, wish)?;
     drop(lock);
     cid.write(site, &definition)?;
     output::say(definition.id.as_str())?;

@@ -15,7 +15,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let systemd = host.systemd()?;
     let site = host.site(&systemd);
     let cid = CidFile::reserve(args)?;
-    let detached = args.get_flag("detach");
+    let detached = args::is_on(args, "detach");
     // From here on a signal must find somebody who clears away what was made.
     let signals = (!detached).then(foreground::signals).transpose()?;
     let (definition, lock) = create::create(site, wish)?;
@@ -23,7 +23,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     cid.write(site, &definition)?;
     match signals {
         Some(signals) => {
-            let proxy = args.get_one::<bool>("sig-proxy").copied().unwrap_or(true);
+            let proxy = args::is_on(args, "sig-proxy");
             foreground::run(site, &definition, signals, proxy)
         }
         None => {

@@ -56,6 +56,35 @@ fn variables_without_a_value_are_the_callers() {
     assert_eq!(names, ["PATH", "X"]);
 }
 
+/// tests/flags.rs proves that every flag of Podman's is there or refused; here is what a user sees of a refusal.
+#[test]
+fn a_refused_flag_names_itself_wherever_it_stands() {
+    let all = include_str!("../../tests/flags.txt").lines();
+    let names = all.filter_map(|line| line.split(' ').next());
+    let refused = |name: &&str| crate::definition::refusal(&format!("--{name}")).is_some();
+    let mut seen = 0;
+    for name in names.filter(refused) {
+        for line in [
+            format!("create --{name} 1 img"),
+            format!("run --{name}=1 img sh"),
+            format!("run --rm -e A=b --{name} img sh"),
+        ] {
+            let matches = parse(&line).unwrap();
+            let (_, args) = matches.subcommand().unwrap();
+            let error = args::wish(args).expect_err(&line);
+            let text = error.to_string();
+            assert_eq!(error.exit_code(), 125, "{line}");
+            assert!(
+                text.starts_with(&format!("--{name}")) && text.contains(" is refused: "),
+                "{text}"
+            );
+            assert!(!text.contains('\n'), "{text}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 4, "{seen}");
+}
+
 #[test]
 fn wrong_usage_is_one_line_that_names_it() {
     for (line, part) in [
