@@ -1,6 +1,7 @@
 //! Everything between a definition and `runc create`: the work of the prepare worker.
 
 mod error;
+mod etc;
 mod files;
 mod isolation;
 mod limits;
@@ -133,6 +134,7 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Vec<String>, P
         cgroup: ground.run.cgroup.payload(),
         process: process::facts(ground)?,
         files: files::facts(ground),
+        etc: etc::facts(ground),
         isolation: isolation::facts(ground)?,
         limits: limits::facts(ground),
     };

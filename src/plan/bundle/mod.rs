@@ -1,5 +1,6 @@
 //! The OCI bundle of a run: config.json (OCI runtime specification 1.0) and the files in /etc that are ours.
 
+mod etc;
 mod files;
 mod isolation;
 mod limits;
@@ -14,6 +15,7 @@ use oci_spec::runtime::{Linux, Root, Spec};
 use crate::definition::{Definition, DefinitionError};
 use crate::types::Signal;
 
+pub use etc::EtcFacts;
 pub use files::FileFacts;
 pub use isolation::IsolationFacts;
 pub use limits::LimitFacts;
@@ -49,6 +51,8 @@ pub struct BundleFacts {
     pub process: ProcessFacts,
     /// Mounts and files.
     pub files: FileFacts,
+    /// The files of /etc.
+    pub etc: EtcFacts,
     /// Namespaces and everything else that keeps apart.
     pub isolation: IsolationFacts,
     /// Limits.
@@ -79,19 +83,21 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
     linux.set_cgroups_path(Some(PathBuf::from(&facts.cgroup)));
     isolation::plan(definition, facts, &mut linux);
     limits::plan(definition, &facts.limits, &mut linux, &mut warnings);
-    let files = files::plan(definition, &facts.files);
+    let mut mounts = files::plan(definition, &facts.files);
+    let etc = etc::plan(definition, &facts.etc);
+    mounts.extend(etc.mounts);
     let mut spec = Spec::default();
     spec.set_root(Some(root))
         .set_process(Some(process::plan(definition, facts)?))
         .set_hostname(Some(hostname(definition)))
-        .set_mounts(Some(files.mounts))
+        .set_mounts(Some(mounts))
         .set_linux(Some(linux))
         .set_annotations(Some(
             definition.options.annotations.clone().into_iter().collect(),
         ));
     Ok(Bundle {
         spec,
-        etc: files.etc,
+        etc: etc.files,
         warnings,
     })
 }

@@ -29,8 +29,8 @@ fn facts(image: &ImageDefaults, controllers: &[&str]) -> BundleFacts {
             },
             ..ProcessFacts::default()
         },
-        files: FileFacts {
-            etc: "/run/unitbox/x".into(),
+        etc: EtcFacts {
+            directory: "/run/unitbox/x".into(),
             resolv_conf: "nameserver 192.0.2.1\n".to_owned(),
         },
         limits: LimitFacts {
