@@ -10,7 +10,7 @@ use super::{Host, output, targets};
 use crate::api::Layout;
 use crate::container::logs::{LogPlace, place};
 use crate::container::observe::{Observation, State, observe};
-use crate::definition::{Definition, Network, Source};
+use crate::definition::{Definition, Source};
 use crate::sys::time::Stamp;
 use crate::types::UnitName;
 
@@ -111,10 +111,7 @@ fn describe(layout: &Layout, definition: &Definition, seen: &Observation) -> Val
         "HostConfig": {
             "AutoRemove": options.remove,
             "Memory": options.memory.unwrap_or(0),
-            "NetworkMode": match options.network {
-                Network::None => "none",
-                Network::Host => "host",
-            },
+            "NetworkMode": options.network.to_string(),
             "LogConfig": {
                 "Type": options.log_driver.name(),
                 "Path": log_path,

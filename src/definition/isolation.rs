@@ -1,8 +1,150 @@
 //! What keeps a payload apart from the host and from other containers.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use oci_spec::runtime::Capability;
 use serde::{Deserialize, Serialize};
+
+use super::{DefinitionError, Network, Options};
+
+/// Where a namespace of the container comes from (namespaces(7)).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Namespace {
+    /// A new one.
+    #[default]
+    Private,
+    /// A new one that other containers may join; of the IPC namespace only.
+    Shareable,
+    /// A new one without /dev/shm; of the IPC namespace only.
+    WithoutShm,
+    /// The host's.
+    Host,
+    /// One that exists: absolute path of its file.
+    Path(String),
+}
+
+impl Namespace {
+    /// Whether the container has it for itself, so that what it changes there is its own.
+    pub fn is_new(&self) -> bool {
+        match self {
+            Self::Private | Self::Shareable | Self::WithoutShm => true,
+            Self::Host | Self::Path(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Private => out.write_str("private"),
+            Self::Shareable => out.write_str("shareable"),
+            Self::WithoutShm => out.write_str("none"),
+            Self::Host => out.write_str("host"),
+            Self::Path(path) => write!(out, "ns:{path}"),
+        }
+    }
+}
+
+/// The mode of a namespace as users write it; the reason of a refusal is text.
+impl FromStr for Namespace {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("ns", path)) if path.starts_with('/') && !path.contains('\0') => {
+                Ok(Self::Path(path.to_owned()))
+            }
+            Some(("ns", _)) => Err("the path behind ns: is not absolute".to_owned()),
+            Some(("container", _)) => {
+                Err("this version does not join namespaces of containers yet".to_owned())
+            }
+            _ => match text {
+                "private" => Ok(Self::Private),
+                "host" => Ok(Self::Host),
+                "shareable" => Ok(Self::Shareable),
+                "none" => Ok(Self::WithoutShm),
+                _ => Err("not private, host or ns:PATH".to_owned()),
+            },
+        }
+    }
+}
+
+/// Capabilities that a user adds or drops (capabilities(7)).
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CapabilityWish {
+    /// All that there are.
+    pub all: bool,
+    /// By name.
+    pub named: Vec<Capability>,
+}
 
 /// Namespaces, capabilities, labels.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct IsolationOptions {}
+pub struct IsolationOptions {
+    /// The PID namespace; none: what the host's configuration says.
+    pub pid: Option<Namespace>,
+    /// The IPC namespace.
+    pub ipc: Option<Namespace>,
+    /// The UTS namespace.
+    pub uts: Option<Namespace>,
+    /// The cgroup namespace.
+    pub cgroup: Option<Namespace>,
+    /// Everything is allowed and every device is there.
+    pub privileged: bool,
+    /// Capabilities beyond the default set.
+    pub cap_add: CapabilityWish,
+    /// Capabilities taken from the default set.
+    pub cap_drop: CapabilityWish,
+    /// Set-id programs and file capabilities give nothing (`no_new_privs`, prctl(2)).
+    pub no_new_privileges: bool,
+    /// Paths hidden beyond the default ones.
+    pub mask: Vec<String>,
+    /// Patterns of default paths that are not hidden or made read-only, each a list with `:`; or `ALL`.
+    pub unmask: Vec<String>,
+    /// Options of the mount at /proc (proc(5)).
+    pub proc_options: Vec<String>,
+    /// Kernel parameters of the container's own namespaces, by name (sysctl(8)).
+    pub sysctls: BTreeMap<String, String>,
+}
+
+impl IsolationOptions {
+    /// Checks what single options cannot see.
+    ///
+    /// # Errors
+    /// Options that exclude each other.
+    pub(super) fn check(&self, options: &Options) -> Result<(), DefinitionError> {
+        if self.cap_add.all && self.cap_drop.all {
+            return Err(DefinitionError::Conflict("--cap-add=ALL", "--cap-drop=ALL"));
+        }
+        let both = |cap: &&Capability| self.cap_drop.named.contains(*cap);
+        if let Some(cap) = self.cap_add.named.iter().find(both)
+            && !self.cap_drop.all
+        {
+            return Err(DefinitionError::AddedAndDropped(*cap));
+        }
+        let shared = |mode: &Option<Namespace>| mode.as_ref().is_some_and(|mode| !mode.is_new());
+        if options.hostname.is_some() && shared(&self.uts) {
+            return Err(DefinitionError::Conflict(
+                "--hostname",
+                "--uts of somebody else",
+            ));
+        }
+        let is_host = |mode: &Option<Namespace>| *mode == Some(Namespace::Host);
+        for (key, value) in &self.sysctls {
+            let namespace = match key.as_str() {
+                "kernel.domainname" | "kernel.hostname" if is_host(&self.uts) => "UTS",
+                key if key.starts_with("net.") && options.network == Network::Host => "network",
+                key if !key.starts_with("net.") && is_host(&self.ipc) => "IPC",
+                _ => continue,
+            };
+            let sysctl = format!("{key}={value}");
+            return Err(DefinitionError::HostSysctl { sysctl, namespace });
+        }
+        Ok(())
+    }
+}

@@ -13,7 +13,7 @@ mod process;
 use serde::{Deserialize, Serialize};
 
 pub use files::FileOptions;
-pub use isolation::IsolationOptions;
+pub use isolation::{CapabilityWish, IsolationOptions, Namespace};
 pub use limits::LimitOptions;
 pub use log::{LogDriver, LogOptions};
 pub use options::{Arity, OptionSpec, options, refusal};
@@ -62,7 +62,7 @@ pub enum Source {
 }
 
 /// How the container's network namespace comes to be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Network {
     /// A namespace of its own with a loopback device only.
@@ -70,6 +70,18 @@ pub enum Network {
     None,
     /// The host's.
     Host,
+    /// One that exists: absolute path of its file.
+    Path(String),
+}
+
+impl std::fmt::Display for Network {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => out.write_str("none"),
+            Self::Host => out.write_str("host"),
+            Self::Path(path) => write!(out, "ns:{path}"),
+        }
+    }
 }
 
 /// Everything that options set; the default is what a user gets who sets none.
@@ -144,6 +156,17 @@ pub enum DefinitionError {
     /// Two options that exclude each other.
     #[error("{0} and {1} cannot be used together")]
     Conflict(&'static str, &'static str),
+    /// A capability that is both added and dropped.
+    #[error("capability {0} cannot be added and dropped")]
+    AddedAndDropped(oci_spec::runtime::Capability),
+    /// A kernel parameter that would change the host.
+    #[error("--sysctl {sysctl} cannot be set with the host's {namespace} namespace")]
+    HostSysctl {
+        /// Name and value.
+        sysctl: String,
+        /// Which namespace.
+        namespace: &'static str,
+    },
 }
 
 impl Options {
@@ -176,7 +199,7 @@ impl Options {
                 "--log-driver=passthrough",
             ));
         }
-        Ok(())
+        self.isolation.check(self)
     }
 }
 

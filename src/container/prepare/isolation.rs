@@ -1,9 +1,78 @@
 //! What the host has to keep a payload apart.
 
+use std::fs;
+
+use oci_spec::runtime::Capability;
+
 use super::Ground;
-use super::error::PrepareError;
-use crate::plan::bundle::IsolationFacts;
+use super::error::{PrepareError, effect};
+use crate::plan::bundle::{DEFAULT_CAPABILITIES, IsolationFacts};
 
 pub(super) fn facts(_ground: &Ground) -> Result<IsolationFacts, PrepareError> {
-    Ok(IsolationFacts {})
+    Ok(IsolationFacts {
+        default_capabilities: DEFAULT_CAPABILITIES.to_vec(),
+        host_capabilities: host_capabilities()?,
+        // Root may ping without CAP_NET_RAW (icmp(7)).
+        default_sysctls: vec![("net.ipv4.ping_group_range".to_owned(), "0 0".to_owned())],
+        hostname: nix::unistd::gethostname()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default(),
+    })
 }
+
+/// Our own bounding set (proc_pid_status(5)).
+fn host_capabilities() -> Result<Vec<Capability>, PrepareError> {
+    let path = std::path::Path::new("/proc/self/status");
+    let status = effect("read", path, fs::read_to_string(path))?;
+    let hex = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    let set = hex.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    let set = set.unwrap_or_default();
+    let numbered = BY_NUMBER.iter().enumerate();
+    let held = numbered.filter(|(number, _)| set & (1 << number) != 0);
+    Ok(held.map(|(_, capability)| *capability).collect())
+}
+
+/// By the number of their bit (include/uapi/linux/capability.h).
+const BY_NUMBER: [Capability; 41] = [
+    Capability::Chown,
+    Capability::DacOverride,
+    Capability::DacReadSearch,
+    Capability::Fowner,
+    Capability::Fsetid,
+    Capability::Kill,
+    Capability::Setgid,
+    Capability::Setuid,
+    Capability::Setpcap,
+    Capability::LinuxImmutable,
+    Capability::NetBindService,
+    Capability::NetBroadcast,
+    Capability::NetAdmin,
+    Capability::NetRaw,
+    Capability::IpcLock,
+    Capability::IpcOwner,
+    Capability::SysModule,
+    Capability::SysRawio,
+    Capability::SysChroot,
+    Capability::SysPtrace,
+    Capability::SysPacct,
+    Capability::SysAdmin,
+    Capability::SysBoot,
+    Capability::SysNice,
+    Capability::SysResource,
+    Capability::SysTime,
+    Capability::SysTtyConfig,
+    Capability::Mknod,
+    Capability::Lease,
+    Capability::AuditWrite,
+    Capability::AuditControl,
+    Capability::Setfcap,
+    Capability::MacOverride,
+    Capability::MacAdmin,
+    Capability::Syslog,
+    Capability::WakeAlarm,
+    Capability::BlockSuspend,
+    Capability::AuditRead,
+    Capability::Perfmon,
+    Capability::Bpf,
+    Capability::CheckpointRestore,
+];

@@ -59,5 +59,6 @@ fn defaults(image: &Image) -> ImageDefaults {
         user: config.user.clone(),
         workdir: config.working_dir.clone(),
         stop_signal: config.stop_signal.parse().ok(),
+        labels: config.labels.clone(),
     }
 }

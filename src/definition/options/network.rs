@@ -1,29 +1,39 @@
 //! The network.
 
 use super::OptionSpec;
-use super::parse::Done;
+use super::parse::{Done, absolute};
 use crate::definition::{Network, Options};
 
 pub(super) const SPECS: &[OptionSpec] = &[OptionSpec::one(
     "network",
     "MODE",
-    "Network mode: none or host",
+    "Network mode: none, host or ns:PATH",
     network,
-    |options| match options.network {
+    |options| match &options.network {
         Network::None => Vec::new(),
-        Network::Host => vec!["host".to_owned()],
+        mode => vec![mode.to_string()],
     },
 )
 .key("Network")];
 
 #[cfg(test)]
-pub(super) const SAMPLES: &[(&str, &str)] = &[("network", "none"), ("network", "host")];
+pub(super) const SAMPLES: &[(&str, &str)] = &[
+    ("network", "none"),
+    ("network", "host"),
+    ("network", "ns:/run/netns/x"),
+];
 
 fn network(options: &mut Options, value: &str) -> Done {
     options.network = match value {
         "none" => Network::None,
         "host" => Network::Host,
-        _ => return Err("this version knows the modes none and host only".to_owned()),
+        _ => match value.split_once(':') {
+            Some(("ns", path)) => Network::Path(absolute(path)?),
+            Some(("container", _)) => {
+                return Err("this version does not join namespaces of containers yet".to_owned());
+            }
+            _ => return Err("this version knows the modes none, host and ns:PATH only".to_owned()),
+        },
     };
     Ok(())
 }

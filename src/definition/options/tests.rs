@@ -67,6 +67,16 @@ fn what_is_shown_sets_the_same_again() {
 fn a_refusal_names_option_value_and_reason() {
     for (flag, value) in [
         ("network", "bridge"),
+        ("network", "ns:relative"),
+        ("network", "container:x"),
+        ("pid", "shareable"),
+        ("uts", "none"),
+        ("ipc", "ns:"),
+        ("ipc", "container:x"),
+        ("cgroupns", ""),
+        ("cap-add", "CAP_NONSENSE"),
+        ("sysctl", "kernel.core_pattern=|/x"),
+        ("security-opt", "nonsense=1"),
         ("stop-timeout", "-1"),
         ("stop-signal", "SIGNOPE"),
         ("memory", "lots"),

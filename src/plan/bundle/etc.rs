@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::Mount;
 
 use super::files::{bind, user_mounts_on};
-use super::hostname;
+use super::{BundleFacts, hostname};
 use crate::definition::{Definition, Network};
 
 /// What the plan must know to make these files.
@@ -26,11 +26,12 @@ pub(super) struct Etc {
     pub(super) mounts: Vec<Mount>,
 }
 
-pub(super) fn plan(definition: &Definition, facts: &EtcFacts) -> Etc {
-    let host = hostname(definition);
-    let resolv = match definition.options.network {
+pub(super) fn plan(definition: &Definition, facts: &BundleFacts) -> Etc {
+    let host = hostname(definition, facts);
+    let facts = &facts.etc;
+    let resolv = match &definition.options.network {
         Network::Host => facts.resolv_conf.clone(),
-        Network::None => String::new(),
+        Network::None | Network::Path(_) => String::new(),
     };
     let environment = format!(
         "engine=\"unitbox\"\nname=\"{}\"\nid=\"{}\"\nimage=\"{}\"\n",

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
-use crate::definition::Definition;
+use super::isolation::Namespaces;
+use crate::definition::{Definition, Namespace};
 
 /// What the plan must know of the host's files.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FileFacts {}
 
-pub(super) fn plan(_definition: &Definition, _facts: &FileFacts) -> Vec<Mount> {
-    base()
+pub(super) fn plan(definition: &Definition, _facts: &FileFacts) -> Vec<Mount> {
+    base(definition)
 }
 
 /// Whether the user mounts something at a path of the container: that wins over ours.
@@ -20,9 +21,13 @@ pub(super) fn user_mounts_on(_definition: &Definition, _target: &str) -> bool {
 }
 
 /// What every container has.
-fn base() -> Vec<Mount> {
-    vec![
-        mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+fn base(definition: &Definition) -> Vec<Mount> {
+    let isolation = &definition.options.isolation;
+    let access = if isolation.privileged { "rw" } else { "ro" };
+    let mut proc_options = vec!["nosuid", "noexec", "nodev"];
+    proc_options.extend(isolation.proc_options.iter().map(String::as_str));
+    let mut mounts = vec![
+        mount("/proc", "proc", "proc", &proc_options),
         mount(
             "/dev",
             "tmpfs",
@@ -33,7 +38,7 @@ fn base() -> Vec<Mount> {
             "/sys",
             "sysfs",
             "sysfs",
-            &["nosuid", "noexec", "nodev", "ro"],
+            &["nosuid", "noexec", "nodev", access],
         ),
         mount(
             "/dev/pts",
@@ -54,19 +59,33 @@ fn base() -> Vec<Mount> {
             "mqueue",
             &["nosuid", "noexec", "nodev"],
         ),
-        mount(
+    ];
+    mounts.extend(shm(definition));
+    mounts.push(mount(
+        "/sys/fs/cgroup",
+        "cgroup",
+        "cgroup",
+        &["nosuid", "noexec", "nodev", "relatime", access],
+    ));
+    mounts
+}
+
+/// POSIX shared memory belongs to the IPC namespace: the host's with the host's, none with none.
+fn shm(definition: &Definition) -> Option<Mount> {
+    match Namespaces::of(definition).ipc {
+        Namespace::WithoutShm => None,
+        Namespace::Host => Some(bind(
+            Path::new("/dev/shm"),
+            "/dev/shm",
+            &["bind", "nosuid", "noexec", "nodev", "rprivate"],
+        )),
+        Namespace::Private | Namespace::Shareable | Namespace::Path(_) => Some(mount(
             "/dev/shm",
             "tmpfs",
             "shm",
             &["nosuid", "noexec", "nodev", "mode=1777", "size=65536000"],
-        ),
-        mount(
-            "/sys/fs/cgroup",
-            "cgroup",
-            "cgroup",
-            &["nosuid", "noexec", "nodev", "relatime", "ro"],
-        ),
-    ]
+        )),
+    }
 }
 
 fn mount(target: &str, kind: &str, source: &str, options: &[&str]) -> Mount {

@@ -1,6 +1,6 @@
-//! Limits and device rules of the payload's cgroup.
+//! Limits of the payload's cgroup.
 
-use oci_spec::runtime::{Linux, LinuxDeviceCgroup, LinuxMemory, LinuxResources};
+use oci_spec::runtime::{Linux, LinuxMemory, LinuxResources};
 
 use crate::definition::Definition;
 
@@ -22,22 +22,12 @@ pub(super) fn plan(
     linux.set_resources(Some(resources(definition, facts, warnings)));
 }
 
-/// Every device is refused but those that the runtime itself allows (null, zero, full, random, urandom, tty, pts, ptmx).
 fn resources(
     definition: &Definition,
     facts: &LimitFacts,
     warnings: &mut Vec<String>,
 ) -> LinuxResources {
     let mut resources = LinuxResources::default();
-    resources.set_devices(None);
-    if facts.device_rules {
-        let mut devices = LinuxDeviceCgroup::default();
-        devices.set_allow(false).set_access(Some("rwm".to_owned()));
-        resources.set_devices(Some(vec![devices]));
-    } else {
-        let text = "no CAP_SYS_RESOURCE, which crun needs for device rules: container runs without";
-        warnings.push(text.to_owned());
-    }
     if let Some(limit) = definition.options.memory {
         if facts.controllers.iter().any(|name| name == "memory") {
             let mut memory = LinuxMemory::default();

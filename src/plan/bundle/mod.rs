@@ -1,13 +1,17 @@
 //! The OCI bundle of a run: config.json (OCI runtime specification 1.0) and the files in /etc that are ours.
 
+mod devices;
 mod etc;
 mod files;
 mod isolation;
 mod limits;
+mod pattern;
 mod process;
+mod security;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{Linux, Root, Spec};
@@ -20,6 +24,7 @@ pub use files::FileFacts;
 pub use isolation::IsolationFacts;
 pub use limits::LimitFacts;
 pub use process::{ProcessFacts, UserFacts};
+pub use security::DEFAULT_CAPABILITIES;
 
 /// What an image says about how it wants to be run (OCI image configuration).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -36,6 +41,8 @@ pub struct ImageDefaults {
     pub workdir: String,
     /// Signal of an ordered stop.
     pub stop_signal: Option<Signal>,
+    /// Labels, by key.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What the plan must know of the host and of the container's root, by area.
@@ -83,13 +90,14 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
     linux.set_cgroups_path(Some(PathBuf::from(&facts.cgroup)));
     isolation::plan(definition, facts, &mut linux);
     limits::plan(definition, &facts.limits, &mut linux, &mut warnings);
+    devices::plan(definition, facts, &mut linux, &mut warnings);
     let mut mounts = files::plan(definition, &facts.files);
-    let etc = etc::plan(definition, &facts.etc);
+    let etc = etc::plan(definition, facts);
     mounts.extend(etc.mounts);
     let mut spec = Spec::default();
     spec.set_root(Some(root))
         .set_process(Some(process::plan(definition, facts)?))
-        .set_hostname(Some(hostname(definition)))
+        .set_hostname(own_hostname(definition))
         .set_mounts(Some(mounts))
         .set_linux(Some(linux))
         .set_annotations(Some(
@@ -102,8 +110,15 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
     })
 }
 
-/// The container's host name: with the host's UTS namespace it would be the host's own.
-fn hostname(definition: &Definition) -> String {
+/// The name that the payload finds in its UTS namespace.
+fn hostname(definition: &Definition, facts: &BundleFacts) -> String {
+    let own = own_hostname(definition);
+    own.unwrap_or_else(|| facts.isolation.hostname.clone())
+}
+
+/// The name to set; none where the UTS namespace is not the container's own.
+fn own_hostname(definition: &Definition) -> Option<String> {
+    let own = isolation::Namespaces::of(definition).uts.is_new();
     let wished = definition.options.hostname.clone();
-    wished.unwrap_or_else(|| definition.id.short().to_owned())
+    own.then(|| wished.unwrap_or_else(|| definition.id.short().to_owned()))
 }

@@ -1,11 +1,11 @@
-//! What runs: command line, environment, user, capabilities.
+//! What runs: command line, environment, user.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Capability, LinuxCapabilities, Process, User};
+use oci_spec::runtime::{Process, User};
 
-use super::{BundleFacts, hostname};
+use super::{BundleFacts, hostname, security};
 use crate::definition::{Definition, DefinitionError};
 
 /// A user as the container's own files know it.
@@ -30,21 +30,6 @@ pub struct ProcessFacts {
     pub oom_score_adj: i32,
 }
 
-/// Podman's default set (containers.conf(5), default_capabilities).
-const CAPABILITIES: [Capability; 11] = [
-    Capability::Chown,
-    Capability::DacOverride,
-    Capability::Fowner,
-    Capability::Fsetid,
-    Capability::Kill,
-    Capability::NetBindService,
-    Capability::Setfcap,
-    Capability::Setgid,
-    Capability::Setpcap,
-    Capability::Setuid,
-    Capability::SysChroot,
-];
-
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 pub(super) fn plan(
@@ -62,10 +47,9 @@ pub(super) fn plan(
         .set_args(Some(args(definition, facts)?))
         .set_env(Some(env(definition, facts)))
         .set_cwd(PathBuf::from(workdir(definition, facts)))
-        .set_capabilities(Some(capabilities(facts.process.user.uid == 0)))
         .set_rlimits(None)
-        .set_no_new_privileges(Some(false))
         .set_oom_score_adj(Some(facts.process.oom_score_adj));
+    security::plan(definition, facts, &mut process);
     Ok(process)
 }
 
@@ -97,7 +81,7 @@ fn env(definition: &Definition, facts: &BundleFacts) -> Vec<String> {
         ("PATH", PATH.to_owned()),
         ("container", "oci".to_owned()),
         ("HOME", home),
-        ("HOSTNAME", hostname(definition)),
+        ("HOSTNAME", hostname(definition, facts)),
     ];
     let base = base
         .map(|(name, value)| (name.to_owned(), value))
@@ -130,18 +114,4 @@ fn workdir(definition: &Definition, facts: &BundleFacts) -> String {
         .clone()
         .or(image)
         .unwrap_or_else(|| "/".to_owned())
-}
-
-/// Inheritable and ambient sets stay empty (CVE-2022-27649); only root's are effective from the start.
-fn capabilities(root: bool) -> LinuxCapabilities {
-    let set = HashSet::from(CAPABILITIES);
-    let effective = if root { set.clone() } else { HashSet::new() };
-    let mut capabilities = LinuxCapabilities::default();
-    capabilities
-        .set_bounding(Some(set.clone()))
-        .set_effective(Some(effective.clone()))
-        .set_permitted(Some(effective))
-        .set_inheritable(None)
-        .set_ambient(None);
-    capabilities
 }

@@ -1,8 +1,10 @@
+use oci_spec::runtime::Capability;
+
 use super::*;
 use crate::definition::{Options, Source, VERSION};
 use crate::types::ContainerId;
 
-fn definition(command: &[&str], options: Options) -> Definition {
+pub(super) fn definition(command: &[&str], options: Options) -> Definition {
     Definition {
         version: VERSION,
         id: ContainerId::from_random([0xab; 32]),
@@ -16,7 +18,7 @@ fn definition(command: &[&str], options: Options) -> Definition {
     }
 }
 
-fn facts(image: &ImageDefaults, controllers: &[&str]) -> BundleFacts {
+pub(super) fn facts(image: &ImageDefaults, controllers: &[&str]) -> BundleFacts {
     BundleFacts {
         image: image.clone(),
         rootfs: "/srv/root".into(),
@@ -33,11 +35,17 @@ fn facts(image: &ImageDefaults, controllers: &[&str]) -> BundleFacts {
             directory: "/run/unitbox/x".into(),
             resolv_conf: "nameserver 192.0.2.1\n".to_owned(),
         },
+        files: FileFacts::default(),
+        isolation: IsolationFacts {
+            default_capabilities: DEFAULT_CAPABILITIES.to_vec(),
+            host_capabilities: [&DEFAULT_CAPABILITIES[..], &[Capability::SysAdmin]].concat(),
+            default_sysctls: vec![("net.x".to_owned(), "0 0".to_owned())],
+            hostname: "lab".to_owned(),
+        },
         limits: LimitFacts {
             controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
             device_rules: true,
         },
-        ..BundleFacts::default()
     }
 }
 
