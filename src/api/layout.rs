@@ -101,6 +101,11 @@ impl Layout {
         self.run_container(id).join("stop-timeout")
     }
 
+    /// The number of processes of unit and payload that an update has set in a running container.
+    pub fn pids_request(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("pids-limit")
+    }
+
     /// Where a client that wants to be attached from the first instruction on listens.
     pub fn client_socket(&self, id: &ContainerId) -> PathBuf {
         self.run_container(id).join("client.sock")

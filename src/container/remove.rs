@@ -35,7 +35,7 @@ fn remove_good(
     patience: Patience,
 ) -> Result<(), ContainerError> {
     let name = UnitName::of(&definition.name);
-    let lock = loop {
+    let (lock, cgroup) = loop {
         let status = site.manager.status(&name)?;
         let seen = derive(&gather(site.layout, definition, status.clone()));
         if !status.active_state.is_over() {
@@ -54,16 +54,16 @@ fn remove_good(
         // Somebody may have started it before we had the lock; whoever does now waits for it and finds nothing.
         let status = site.manager.status(&name)?;
         if status.active_state.is_over() {
+            let cgroup = UnitCgroup::of(&status.control_group, &name);
             let seen = derive(&gather(site.layout, definition, status));
             keep_exit(
                 site.layout,
                 &definition.id,
                 exits::record_of(definition, &seen),
             );
-            break lock;
+            break (lock, cgroup);
         }
     };
-    let cgroup = UnitCgroup::new(format!("/system.slice/{name}"));
     clear(site, definition, &cgroup)?;
     finish(site, &lock, &definition.id, Some(&name))
 }

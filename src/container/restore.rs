@@ -88,7 +88,7 @@ pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerErr
         tracing::info!(%name, "younger than the run that failed, left alone");
         return Ok(());
     }
-    let cgroup = UnitCgroup::new(format!("/system.slice/{unit}"));
+    let cgroup = UnitCgroup::of(&status.control_group, &unit);
     let seen = derive(&gather(site.layout, &definition, status));
     let problems = cleanup::run(site.layout, &id, &cgroup, &mut Host);
     if definition.options.remove {

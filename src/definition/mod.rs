@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use files::FileOptions;
 pub use isolation::{CapabilityWish, IsolationOptions, Namespace};
-pub use limits::LimitOptions;
+pub use limits::{Cgroups, DeviceLimit, LimitOptions};
 pub use log::{LogDriver, LogOptions};
 pub use options::{Arity, OptionSpec, options, refusal};
 pub use process::ProcessOptions;
@@ -167,6 +167,12 @@ pub enum DefinitionError {
         /// Which namespace.
         namespace: &'static str,
     },
+    /// An option that means nothing without another.
+    #[error("{0} needs {1}")]
+    Needs(&'static str, &'static str),
+    /// Memory and swap together are less than memory alone.
+    #[error("--memory-swap counts memory too and cannot be less than --memory")]
+    SwapBelowMemory,
 }
 
 impl Options {
@@ -199,6 +205,7 @@ impl Options {
                 "--log-driver=passthrough",
             ));
         }
+        self.limits.check(self.memory)?;
         self.isolation.check(self)
     }
 }

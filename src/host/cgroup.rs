@@ -12,6 +12,7 @@ use super::gone_is_good;
 use crate::sys::paths;
 use crate::sys::process::Pidfd;
 use crate::sys::time::boottime;
+use crate::types::UnitName;
 
 /// Where the cgroup hierarchy is mounted.
 pub const MOUNT: &str = "/sys/fs/cgroup";
@@ -65,6 +66,15 @@ impl UnitCgroup {
         Self { unit: unit.into() }
     }
 
+    /// The group of a unit as systemd tells it (ControlGroup); where it tells none there is none, or one that it has
+    /// forgotten in its usual place.
+    pub fn of(control_group: &str, unit: &UnitName) -> Self {
+        match control_group.trim_end_matches('/') {
+            "" => Self::new(format!("/system.slice/{unit}")),
+            group => Self::new(group),
+        }
+    }
+
     /// Finds the unit of this process and moves it into the `monitor` group if systemd has not (before version 254).
     ///
     /// # Errors
@@ -115,6 +125,11 @@ impl UnitCgroup {
     /// The monitor's own group in the file system.
     pub fn monitor_path(&self) -> PathBuf {
         self.path(MONITOR)
+    }
+
+    /// A file of the unit's own group.
+    pub fn unit_file(&self, name: &str) -> PathBuf {
+        self.path(name)
     }
 
     fn path(&self, child: &str) -> PathBuf {

@@ -45,7 +45,7 @@ impl Monitor {
 
     fn prepare(&mut self) {
         let Some(ends) = &self.ends else { return };
-        match worker::fork_prepare(&self.context, ends, self.attached.is_some()) {
+        match worker::fork_prepare(&self.context, ends, self.attached.is_some(), &self.limits) {
             Ok((child, report)) => {
                 self.worker = Some(Worker::Prepare {
                     child,

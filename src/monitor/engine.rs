@@ -12,6 +12,7 @@ use inotify::{Inotify, WatchMask};
 use super::client::{self, Client};
 use super::k8s_file::K8sFile;
 use super::launch::Launch;
+use super::mirror::Mirror;
 use super::output::{Stream, Wait};
 use super::setup::{Context, SetupError};
 use super::worker::ContainerEnds;
@@ -77,6 +78,7 @@ pub(super) struct Monitor {
     pub(super) client: Option<Client>,
     pub(super) log_file: Option<K8sFile>,
     pub(super) draining: bool,
+    pub(super) limits: Mirror,
     inotify: Inotify,
     poller: Poller,
 }
@@ -112,6 +114,7 @@ impl Monitor {
             client: None,
             log_file: None,
             draining: false,
+            limits: Mirror::new(&context.cgroup, &inotify),
             inotify,
             poller: Poller::new(),
             context,
@@ -239,14 +242,18 @@ impl Monitor {
 
     fn collect_run_dir(&mut self) {
         let mut buffer = [0; 4096];
-        let (mut recorded, mut asked) = (false, false);
+        let (mut recorded, mut asked, mut limited) = (false, false, false);
         while let Ok(events) = self.inotify.read_events(&mut buffer) {
             for event in events {
+                limited |= self.limits.note(&event.wd, event.mask);
                 let lost = event.mask.contains(inotify::EventMask::Q_OVERFLOW);
                 let is = |name: &str| lost || event.name.is_some_and(|found| found == name);
                 recorded |= is("exit");
                 asked |= is("stop-timeout");
             }
+        }
+        if limited {
+            self.mirror_limits();
         }
         // systemd sends its signal once: a later `stop -t` is told by its file alone.
         if asked

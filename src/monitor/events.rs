@@ -8,6 +8,7 @@ use nix::libc;
 
 use super::engine::{Monitor, Payload, Worker};
 use super::launch::{self, Said};
+use super::mirror::Pids;
 use super::reason;
 use crate::api::ExitCode;
 use crate::host::runtime;
@@ -48,6 +49,18 @@ impl Monitor {
             ))),
             _ => Some(StopTimeout::Never),
         }
+    }
+
+    /// Hands limits of the unit that have changed to the payload, once there is one. An update of its number of
+    /// processes is told by a file, as the unit's number says more than that.
+    pub(super) fn mirror_limits(&mut self) {
+        if self.payload.is_none() {
+            return;
+        }
+        let asked = fs::read_to_string(self.context.layout.pids_request(&self.context.id)).ok();
+        let asked = asked.and_then(|text| Pids::parse(&text));
+        let own = self.launch.as_ref().and_then(|launch| launch.pids);
+        self.limits.apply(&self.context.cgroup, asked.or(own));
     }
 
     fn child_ended(&mut self, pid: i32, how: How) {
@@ -105,8 +118,11 @@ impl Monitor {
             (Said::Ready(launch), How::Exited(0)) => {
                 self.machine.policy = launch.policy;
                 self.open_streams(&launch);
+                self.limits.differs(&launch.overridden);
                 self.launch = Some(launch);
-                self.find_payload()
+                let event = self.find_payload();
+                self.mirror_limits();
+                event
             }
             (Said::Ready(_), How::Signaled { signal, .. }) if is_runtime => {
                 Event::PrepareFailed(ExitCode::Error.number(), killed("create", signal))

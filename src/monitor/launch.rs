@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::mirror::Pids;
 use crate::definition::LogDriver;
 use crate::host::runtime::Runtime;
 use crate::lifecycle::{Policy, StopTimeout};
@@ -21,6 +22,10 @@ pub(super) struct Launch {
     /// File and size limit in bytes of the k8s-file driver.
     pub(super) log_file: Option<PathBuf>,
     pub(super) log_max: Option<u64>,
+    /// Files of the unit's cgroup that say something else than the definition.
+    pub(super) overridden: Vec<String>,
+    /// The payload's number of processes behind that of the unit.
+    pub(super) pids: Option<Pids>,
 }
 
 /// What the worker said.
@@ -60,6 +65,12 @@ impl Launch {
         }
         if let Some(max) = self.log_max {
             text.push_str(&format!("LOG_MAX={max}\n"));
+        }
+        if !self.overridden.is_empty() {
+            text.push_str(&format!("OVERRIDDEN={}\n", self.overridden.join(" ")));
+        }
+        if let Some(Pids { unit, payload }) = self.pids {
+            text.push_str(&format!("PIDS={unit} {payload}\n"));
         }
         text + END
     }
@@ -107,6 +118,10 @@ pub(super) fn parse(text: &str) -> Said {
             stderr_priority: field("STDERR_PRIORITY")?.parse().ok()?,
             log_file: field("LOG_FILE").map(PathBuf::from),
             log_max: field("LOG_MAX").and_then(|max| max.parse().ok()),
+            overridden: field("OVERRIDDEN")
+                .map(|names| names.split(' ').map(str::to_owned).collect())
+                .unwrap_or_default(),
+            pids: field("PIDS").and_then(Pids::parse),
         })
     };
     launch().map_or(Said::Cut, Said::Ready)
@@ -128,6 +143,8 @@ mod tests {
             stderr_priority: 3,
             log_file: Some("/var/log/x".into()),
             log_max: Some(1 << 20),
+            overridden: vec!["memory.max".to_owned(), "io.max".to_owned()],
+            pids: Pids::parse("96 32"),
         };
         let text = launch.render();
         assert_eq!(parse(&text), Said::Ready(launch));

@@ -10,6 +10,7 @@ mod events;
 mod journal;
 mod k8s_file;
 mod launch;
+mod mirror;
 mod notify;
 mod output;
 mod reason;

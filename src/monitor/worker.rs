@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use super::journal;
 use super::launch::{self, Launch};
+use super::mirror::{Mirror, Pids};
 use super::setup::Context;
 use crate::api::ExitCode;
 use crate::container::cleanup;
@@ -16,6 +17,7 @@ use crate::definition::LogDriver;
 use crate::host::failpoint::{self, Who};
 use crate::host::runtime::{Command, Runtime};
 use crate::lifecycle::{Policy, StopTimeout};
+use crate::plan::unit;
 use crate::sys::exec::Exec;
 use crate::sys::move_data::{pipe, write};
 use crate::sys::process::Child;
@@ -39,11 +41,12 @@ pub(super) fn fork_prepare(
     context: &Context,
     ends: &ContainerEnds,
     attached: bool,
+    limits: &Mirror,
 ) -> io::Result<(Child, OwnedFd)> {
     let (report, to_report) = pipe()?;
     let child = fork_worker(|| {
         trace_to_journal();
-        match prepare_and_become(context, ends, attached, &to_report) {
+        match prepare_and_become(context, ends, attached, limits, &to_report) {
             Ok(never) => match never {},
             Err((code, error)) => {
                 let text = launch::render_failure(code, &chain(&*error));
@@ -61,6 +64,7 @@ fn prepare_and_become(
     context: &Context,
     ends: &ContainerEnds,
     attached: bool,
+    limits: &Mirror,
     report: &OwnedFd,
 ) -> Result<std::convert::Infallible, Failure> {
     let ours = |error: Box<dyn Error>| (ExitCode::Error.number(), error);
@@ -77,7 +81,7 @@ fn prepare_and_become(
         tracing::warn!("{warning}");
     }
     let streams = Streams::of(&prepared, context.cgroup.name(), ends, attached).map_err(ours)?;
-    let record = launch_of(context, &prepared);
+    let record = launch_of(context, &prepared, limits);
     write(report, record.render().as_bytes()).map_err(|error| ours(Box::new(error)))?;
     failpoint::hit(Who::Prepare);
     let command = prepared.runtime.create(&context.layout, &context.id);
@@ -144,8 +148,11 @@ impl Streams {
     }
 }
 
-fn launch_of(context: &Context, prepared: &Prepared) -> Launch {
+fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch {
     let options = &prepared.definition.options;
+    let files = limits.files().iter();
+    let overridden =
+        files.filter(|file| unit::is_overridden(&prepared.definition, file.name, &file.content));
     let own_file = || context.layout.container(&context.id).join("ctr.log");
     let timeout = u64::from(options.stop_timeout_or_default());
     Launch {
@@ -165,6 +172,11 @@ fn launch_of(context: &Context, prepared: &Prepared) -> Launch {
                 .map_or_else(own_file, PathBuf::from)
         }),
         log_max: options.log.max_size,
+        overridden: overridden.map(|file| file.name.to_owned()).collect(),
+        pids: options.limits.pids().map(|payload| Pids {
+            unit: payload.saturating_add(unit::OWN_PIDS),
+            payload,
+        }),
     }
 }
 

@@ -12,6 +12,7 @@ mod images;
 mod kill_points;
 mod kill_random;
 mod leaks;
+mod limits;
 mod logs;
 mod run;
 mod smoke;

@@ -1,16 +1,32 @@
 //! What the payload's cgroup can do.
 
 use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
 use super::Ground;
+use super::error::{PrepareError, effect};
 use crate::host::runtime::Runtime;
 use crate::plan::bundle::LimitFacts;
 
-pub(super) fn facts(ground: &Ground) -> LimitFacts {
-    LimitFacts {
+pub(super) fn facts(ground: &Ground) -> Result<LimitFacts, PrepareError> {
+    let mut facts = LimitFacts {
         controllers: ground.run.cgroup.controllers(),
         device_rules: device_rules(ground.runtime),
+        ..LimitFacts::default()
+    };
+    for device in ground.definition.options.limits.devices() {
+        let path = Path::new(device);
+        let found = effect("look at device", path, fs::metadata(path))?;
+        if !found.file_type().is_block_device() {
+            let error = std::io::Error::other("not a block device");
+            return effect("limit device", path, Err(error));
+        }
+        let numbers = nix::sys::stat::major(found.rdev()) as i64;
+        let numbers = (numbers, nix::sys::stat::minor(found.rdev()) as i64);
+        facts.devices.insert(device.to_owned(), numbers);
     }
+    Ok(facts)
 }
 
 /// crun raises RLIMIT_MEMLOCK before it loads them (up to 1.8 without asking whether it must) and fails where it may not,

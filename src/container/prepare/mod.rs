@@ -136,7 +136,7 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Vec<String>, P
         files: files::facts(ground),
         etc: etc::facts(ground),
         isolation: isolation::facts(ground)?,
-        limits: limits::facts(ground),
+        limits: limits::facts(ground)?,
     };
     let planned = bundle::plan(ground.definition, &facts)?;
     for (path, contents) in &planned.etc {

@@ -20,6 +20,8 @@ fn variant(value: BusValue) -> Value<'static> {
         BusValue::I32(number) => Value::from(number),
         BusValue::Strings(texts) => Value::from(texts),
         BusValue::ByteArrays(arrays) => Value::from(arrays),
+        BusValue::Bytes(bytes) => Value::from(bytes),
+        BusValue::Devices(devices) => Value::from(devices),
         BusValue::Exec(words) => {
             let program = words.first().cloned().unwrap_or_default();
             // false: a failure of this command is a failure of the unit.
@@ -42,6 +44,9 @@ mod tests {
         assert_eq!(signature(BusValue::I32(-1)), "i");
         assert_eq!(signature(BusValue::Strings(text())), "as");
         assert_eq!(signature(BusValue::ByteArrays(vec![vec![1]])), "aay");
+        assert_eq!(signature(BusValue::Bytes(vec![1])), "ay");
+        let device = ("/dev/sda".to_owned(), 1);
+        assert_eq!(signature(BusValue::Devices(vec![device])), "a(st)");
         assert_eq!(signature(BusValue::Exec(text())), "a(sasb)");
     }
 }

@@ -45,6 +45,7 @@ pub(super) fn facts(image: &ImageDefaults, controllers: &[&str]) -> BundleFacts 
         limits: LimitFacts {
             controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
             device_rules: true,
+            ..LimitFacts::default()
         },
     }
 }

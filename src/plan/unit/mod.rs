@@ -1,14 +1,16 @@
 //! The unit of a container: one plan, rendered as a unit file or as properties for StartTransientUnit.
 
 mod escape;
+mod limits;
 mod render;
 
 use std::path::Path;
 
 use crate::api::{Layout, journal};
-use crate::definition::Definition;
+use crate::definition::{Definition, DeviceLimit};
 use crate::types::UnitName;
 
+pub use limits::{OWN_PIDS, is_overridden};
 pub use render::BusValue;
 
 /// A section of a unit file.
@@ -29,10 +31,22 @@ pub enum Value {
     Bool(bool),
     /// A number of bytes.
     Bytes(u64),
+    /// A number.
+    Number(u64),
+    /// A number, or none for any.
+    Max(Option<u64>),
     /// A small signed number.
     Int(i32),
     /// A time span in whole seconds.
     Seconds(u64),
+    /// A time span in microseconds.
+    Micros(u64),
+    /// Time of processors in 1/10000 of one.
+    Share(u64),
+    /// A set of numbers: list and ranges (cpuset(7)).
+    Set(String),
+    /// A limit of one device.
+    Device(DeviceLimit),
     /// Names of units.
     Units(Vec<String>),
     /// `FIELD=value` assignments.
@@ -125,8 +139,8 @@ impl Unit {
         add(Service, "PrivateMounts", Value::Bool(true));
         let stop = u64::from(definition.options.stop_timeout_or_default()) + STOP_MARGIN;
         add(Service, "TimeoutStopSec", Value::Seconds(stop));
-        if let Some(memory) = definition.options.memory {
-            add(Service, "MemoryMax", Value::Bytes(memory));
+        for (key, value) in limits::properties(definition) {
+            add(Service, key, value);
         }
         add(Service, "SyslogIdentifier", text(name.as_str()));
         add(

@@ -1,7 +1,7 @@
 //! Two renderings of one plan: the text of a unit file, and names and values for StartTransientUnit.
 
-use super::escape;
 use super::{Property, Section, Unit, Value};
+use super::{escape, limits};
 
 /// A property's value as the manager's D-Bus interface takes it (org.freedesktop.systemd1(5)).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -18,6 +18,10 @@ pub enum BusValue {
     Strings(Vec<String>),
     /// `aay`
     ByteArrays(Vec<Vec<u8>>),
+    /// `ay`
+    Bytes(Vec<u8>),
+    /// `a(st)`
+    Devices(Vec<(String, u64)>),
     /// `a(sasb)`: one command line, a failure of which counts.
     Exec(Vec<String>),
 }
@@ -54,7 +58,13 @@ fn file_value(value: &Value) -> String {
         Value::Text(text) => escape::line(text),
         Value::Bool(on) => if *on { "yes" } else { "no" }.to_owned(),
         Value::Bytes(bytes) => bytes.to_string(),
+        Value::Number(number) | Value::Max(Some(number)) => number.to_string(),
+        Value::Max(None) => "infinity".to_owned(),
         Value::Int(number) => number.to_string(),
+        Value::Micros(micros) => format!("{micros}us"),
+        Value::Share(share) => format!("{}.{:02}%", share / 100, share % 100),
+        Value::Set(list) => list.clone(),
+        Value::Device(limit) => format!("{} {}", limit.device, limit.value),
         Value::Seconds(seconds) => format!("{seconds}s"),
         Value::Units(names) => join(names.iter().map(|name| name.replace('%', "%%"))),
         Value::Fields(fields) => join(
@@ -70,6 +80,8 @@ fn bus_property(property: &Property) -> (&'static str, BusValue) {
     let key = match property.key {
         "TimeoutStopSec" => "TimeoutStopUSec",
         "StartLimitIntervalSec" => "StartLimitIntervalUSec",
+        "CPUQuota" => "CPUQuotaPerSecUSec",
+        "CPUQuotaPeriodSec" => "CPUQuotaPeriodUSec",
         key => key,
     };
     let value = match &property.value {
@@ -77,7 +89,14 @@ fn bus_property(property: &Property) -> (&'static str, BusValue) {
         Value::Text(text) => BusValue::Str(text.clone()),
         Value::Bool(on) => BusValue::Bool(*on),
         Value::Bytes(bytes) => BusValue::U64(*bytes),
+        Value::Number(number) | Value::Max(Some(number)) => BusValue::U64(*number),
+        // What systemd takes for infinity.
+        Value::Max(None) => BusValue::U64(u64::MAX),
         Value::Int(number) => BusValue::I32(*number),
+        Value::Micros(micros) => BusValue::U64(*micros),
+        Value::Share(share) => BusValue::U64(share.saturating_mul(100)),
+        Value::Set(list) => BusValue::Bytes(limits::bitmap(list)),
+        Value::Device(limit) => BusValue::Devices(vec![(limit.device.clone(), limit.value)]),
         Value::Seconds(seconds) => BusValue::U64(seconds.saturating_mul(1_000_000)),
         Value::Units(names) => BusValue::Strings(names.clone()),
         Value::Fields(fields) => BusValue::ByteArrays(

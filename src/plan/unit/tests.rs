@@ -55,6 +55,7 @@ OOMPolicy=stop
 OOMScoreAdjust=-900
 PrivateMounts=yes
 TimeoutStopSec=25s
+TasksMax=2112
 SyslogIdentifier=web
 LogExtraFields=\"CONTAINER_NAME=web\" \"CONTAINER_ID={}\" \"CONTAINER_ID_FULL={id}\" \"IMAGE_NAME=/srv/100%%/\\\"root\\\"\"
 ",
