@@ -47,7 +47,6 @@ const MISSING: &[&str] = &[
     "read-only",
     "read-only-tmpfs",
     "requires",
-    "seccomp-policy",
     "secret",
     "shm-size",
     "shm-size-systemd",

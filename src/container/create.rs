@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{ContainerError, Site, names, unit};
+use super::{ContainerError, Site, names, prepare, unit};
 use crate::definition::{Definition, DefinitionError, Options, Source, VERSION};
 use crate::host::cgroup::check_unified;
 use crate::host::runtime::Runtime;
@@ -34,6 +34,7 @@ pub struct Wish {
 pub fn create(site: Site<'_>, wish: Wish) -> Result<(Definition, ContainerLock), ContainerError> {
     check_unified()?;
     wish.options.check()?;
+    prepare::check(&wish.options)?;
     Runtime::find(wish.options.runtime.as_deref())?;
     let images = (!wish.rootfs)
         .then(|| Images::open(&site.layout.state()))

@@ -30,6 +30,9 @@ pub enum ContainerError {
     /// The definition makes no container.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
+    /// The host cannot do what the options say.
+    #[error(transparent)]
+    Prepare(#[from] super::prepare::PrepareError),
     /// The host has no unified cgroup hierarchy.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),

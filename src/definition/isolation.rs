@@ -82,6 +82,27 @@ pub struct CapabilityWish {
     pub named: Vec<Capability>,
 }
 
+/// What decides which seccomp profile a container gets if the user names none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeccompPolicy {
+    /// The host's default profile.
+    #[default]
+    Default,
+    /// The profile in a label of the image, if it has one.
+    Image,
+}
+
+/// The filter of system calls (seccomp(2)).
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seccomp {
+    /// None.
+    Unconfined,
+    /// A profile: absolute path of a file of the host.
+    File(String),
+}
+
 /// Namespaces, capabilities, labels.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -102,6 +123,10 @@ pub struct IsolationOptions {
     pub cap_drop: CapabilityWish,
     /// Set-id programs and file capabilities give nothing (`no_new_privs`, prctl(2)).
     pub no_new_privileges: bool,
+    /// The filter of system calls; none: what [`Self::seccomp_policy`] says, and nothing for a privileged container.
+    pub seccomp: Option<Seccomp>,
+    /// Where the default filter comes from.
+    pub seccomp_policy: SeccompPolicy,
     /// Paths hidden beyond the default ones.
     pub mask: Vec<String>,
     /// Patterns of default paths that are not hidden or made read-only, each a list with `:`; or `ALL`.

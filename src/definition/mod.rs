@@ -13,7 +13,7 @@ mod process;
 use serde::{Deserialize, Serialize};
 
 pub use files::FileOptions;
-pub use isolation::{CapabilityWish, IsolationOptions, Namespace};
+pub use isolation::{CapabilityWish, IsolationOptions, Namespace, Seccomp, SeccompPolicy};
 pub use limits::{Cgroups, DeviceLimit, LimitOptions};
 pub use log::{LogDriver, LogOptions};
 pub use options::{Arity, OptionSpec, options, refusal};

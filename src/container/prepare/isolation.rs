@@ -6,9 +6,10 @@ use oci_spec::runtime::Capability;
 
 use super::Ground;
 use super::error::{PrepareError, effect};
+use super::seccomp;
 use crate::plan::bundle::{DEFAULT_CAPABILITIES, IsolationFacts};
 
-pub(super) fn facts(_ground: &Ground) -> Result<IsolationFacts, PrepareError> {
+pub(super) fn facts(ground: &Ground) -> Result<IsolationFacts, PrepareError> {
     Ok(IsolationFacts {
         default_capabilities: DEFAULT_CAPABILITIES.to_vec(),
         host_capabilities: host_capabilities()?,
@@ -17,7 +18,24 @@ pub(super) fn facts(_ground: &Ground) -> Result<IsolationFacts, PrepareError> {
         hostname: nix::unistd::gethostname()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default(),
+        seccomp: seccomp::profile(ground)?,
+        kernel: kernel(),
     })
+}
+
+/// The first two numbers of the kernel's release (uname(2)).
+fn kernel() -> (u32, u32) {
+    let name = nix::sys::utsname::uname().ok();
+    let release = name.map(|name| name.release().to_string_lossy().into_owned());
+    let release = release.unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut next = || {
+        numbers
+            .next()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0)
+    };
+    (next(), next())
 }
 
 /// Our own bounding set (proc_pid_status(5)).

@@ -7,6 +7,7 @@ mod isolation;
 mod limits;
 mod process;
 mod root;
+mod seccomp;
 mod user;
 
 use std::fs;
@@ -15,7 +16,7 @@ use std::path::Path;
 
 use crate::api::{LastStart, Layout};
 use crate::container::cleanup;
-use crate::definition::Definition;
+use crate::definition::{Definition, Options};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
 use crate::host::world::{Durability, World};
@@ -114,6 +115,14 @@ pub fn prepare(
         warnings,
         definition,
     })
+}
+
+/// Checks what only the host can tell of options, so that `create` refuses what no start could do.
+///
+/// # Errors
+/// A file that the options name cannot be used.
+pub fn check(options: &Options) -> Result<(), PrepareError> {
+    seccomp::own(&options.isolation).map(drop)
 }
 
 /// What the facts of a bundle are gathered from.

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use oci_spec::runtime::Capability;
 
 use super::OptionSpec;
-use super::parse::{Done, clean, shown, shown_one, switch};
-use crate::definition::{CapabilityWish, Namespace, Options};
+use super::parse::{Done, absolute, clean, shown, shown_one, switch};
+use crate::definition::{CapabilityWish, Namespace, Options, Seccomp, SeccompPolicy};
 
 pub(super) const SPECS: &[OptionSpec] = &[
     OptionSpec::many(
@@ -55,10 +55,20 @@ pub(super) const SPECS: &[OptionSpec] = &[
         |options, value| switch(&mut options.isolation.privileged, value),
         |options| shown(options.isolation.privileged),
     ),
+    OptionSpec::one(
+        "seccomp-policy",
+        "POLICY",
+        "Where the profile of system calls comes from: default or image",
+        seccomp_policy,
+        |options| match options.isolation.seccomp_policy {
+            SeccompPolicy::Default => Vec::new(),
+            SeccompPolicy::Image => vec!["image".to_owned()],
+        },
+    ),
     OptionSpec::many(
         "security-opt",
         "OPTION",
-        "no-new-privileges, mask=PATH, unmask=PATH, proc-opts=OPTIONS or systempaths=unconfined",
+        "no-new-privileges, seccomp=, label=, apparmor=, mask=, unmask=, proc-opts= or systempaths=unconfined",
         security,
         shown_security,
     ),
@@ -95,6 +105,9 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("ipc", "ns:/proc/1/ns/ipc"),
     ("pid", "host"),
     ("privileged", "true"),
+    ("seccomp-policy", "image"),
+    ("security-opt", "seccomp=unconfined"),
+    ("security-opt", "seccomp=/etc/x.json"),
     ("security-opt", "no-new-privileges"),
     ("security-opt", "no-new-privileges=false"),
     ("security-opt", "mask=/proc/a:/proc/b"),
@@ -183,7 +196,16 @@ fn security(options: &mut Options, value: &str) -> Done {
             isolation.proc_options = clean(value)?.split(',').map(str::to_owned).collect();
             Ok(())
         }
-        "apparmor" | "label" | "seccomp" => Err("this version does not do that yet".to_owned()),
+        "seccomp" if value == "unconfined" => {
+            isolation.seccomp = Some(Seccomp::Unconfined);
+            Ok(())
+        }
+        "seccomp" => {
+            let path = absolute(value).map_err(|_| "neither unconfined nor an absolute path")?;
+            isolation.seccomp = Some(Seccomp::File(path));
+            Ok(())
+        }
+        "apparmor" | "label" => Err("this version does not do that yet".to_owned()),
         _ => Err("no such security option".to_owned()),
     }
 }
@@ -198,6 +220,11 @@ fn shown_security(options: &Options) -> Vec<String> {
     if isolation.no_new_privileges {
         shown.push("no-new-privileges".to_owned());
     }
+    match &isolation.seccomp {
+        Some(Seccomp::Unconfined) => shown.push("seccomp=unconfined".to_owned()),
+        Some(Seccomp::File(path)) => shown.push(format!("seccomp={path}")),
+        None => {}
+    }
     shown.extend(isolation.mask.iter().map(|path| format!("mask={path}")));
     let unmask = isolation.unmask.iter();
     shown.extend(unmask.map(|pattern| format!("unmask={pattern}")));
@@ -205,6 +232,15 @@ fn shown_security(options: &Options) -> Vec<String> {
         shown.push(format!("proc-opts={}", isolation.proc_options.join(",")));
     }
     shown
+}
+
+fn seccomp_policy(options: &mut Options, value: &str) -> Done {
+    options.isolation.seccomp_policy = match value {
+        "" | "default" => SeccompPolicy::Default,
+        "image" => SeccompPolicy::Image,
+        _ => return Err("neither default nor image".to_owned()),
+    };
+    Ok(())
 }
 
 /// Parameters of namespaces that are not of a family with a prefix (sysctl(8), ipc_namespaces(7)).

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Capability, Linux, LinuxNamespace, LinuxNamespaceType};
 
-use super::BundleFacts;
-use super::pattern;
+use super::{BundleFacts, SeccompProfile, pattern};
 use crate::definition::{Definition, Namespace, Network};
 
 /// What the plan must know of the host's means to keep a payload apart.
@@ -20,6 +19,10 @@ pub struct IsolationFacts {
     pub default_sysctls: Vec<(String, String)>,
     /// The host's own name, for a container that shares its UTS namespace.
     pub hostname: String,
+    /// The profile of system calls; none: no filter.
+    pub seccomp: Option<SeccompProfile>,
+    /// Major and minor number of the running kernel.
+    pub kernel: (u32, u32),
 }
 
 /// The modes of the namespaces of a container, defaults filled in.

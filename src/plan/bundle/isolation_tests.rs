@@ -150,3 +150,29 @@ fn a_privileged_container_may_use_every_device() {
     assert_eq!(rules(&[("privileged", "true")]), json!(true));
     assert_eq!(rules(&[]), json!(false));
 }
+
+#[test]
+fn the_filter_of_system_calls_follows_the_capabilities() {
+    let rules = |flags| {
+        let rules = part(flags, 0, "/linux/seccomp/syscalls");
+        rules.as_array().map(Vec::len)
+    };
+    assert_eq!(rules(&[]), Some(1));
+    assert_eq!(rules(&[("cap-add", "sys_admin")]), Some(0));
+    assert_eq!(rules(&[("security-opt", "seccomp=unconfined")]), None);
+    assert_eq!(rules(&[("privileged", "true")]), None);
+    let own = [("privileged", "true"), ("security-opt", "seccomp=/x")];
+    assert_eq!(rules(&own), Some(0));
+}
+
+#[test]
+fn a_container_without_a_filter_warns() {
+    let mut facts = facts(&ImageDefaults::default(), &[]);
+    facts.isolation.seccomp = None;
+    let bundle = plan(&definition(&["sh"], Options::default()), &facts).unwrap();
+    assert!(
+        bundle.warnings[0].contains("seccomp"),
+        "{:?}",
+        bundle.warnings
+    );
+}

@@ -7,6 +7,7 @@ mod isolation;
 mod limits;
 mod pattern;
 mod process;
+mod seccomp;
 mod security;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use files::FileFacts;
 pub use isolation::IsolationFacts;
 pub use limits::LimitFacts;
 pub use process::{ProcessFacts, UserFacts};
+pub use seccomp::{Profile as SeccompProfile, SeccompError};
 pub use security::DEFAULT_CAPABILITIES;
 
 /// What an image says about how it wants to be run (OCI image configuration).
@@ -73,7 +75,7 @@ pub struct Bundle {
     pub spec: Spec,
     /// Files that config.json mounts, with their contents.
     pub etc: Vec<(PathBuf, String)>,
-    /// Limits that were left out because their controller is missing.
+    /// What was left out because the host lacks it, one line each.
     pub warnings: Vec<String>,
 }
 
@@ -89,6 +91,7 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
     let mut linux = Linux::default();
     linux.set_cgroups_path(Some(PathBuf::from(&facts.cgroup)));
     isolation::plan(definition, facts, &mut linux);
+    seccomp::plan(definition, facts, &mut linux, &mut warnings);
     limits::plan(definition, &facts.limits, &mut linux, &mut warnings);
     devices::plan(definition, facts, &mut linux, &mut warnings);
     let mut mounts = files::plan(definition, &facts.files);

@@ -4,6 +4,13 @@ use super::*;
 use crate::definition::{Options, Source, VERSION};
 use crate::types::ContainerId;
 
+const SECCOMP: &str = r#"{
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [
+        {"names": ["bpf"], "action": "SCMP_ACT_ERRNO", "excludes": {"caps": ["CAP_SYS_ADMIN"]}, "errnoRet": 1}
+    ]
+}"#;
+
 pub(super) fn definition(command: &[&str], options: Options) -> Definition {
     Definition {
         version: VERSION,
@@ -41,6 +48,8 @@ pub(super) fn facts(image: &ImageDefaults, controllers: &[&str]) -> BundleFacts 
             host_capabilities: [&DEFAULT_CAPABILITIES[..], &[Capability::SysAdmin]].concat(),
             default_sysctls: vec![("net.x".to_owned(), "0 0".to_owned())],
             hostname: "lab".to_owned(),
+            seccomp: SeccompProfile::parse(SECCOMP).ok(),
+            ..IsolationFacts::default()
         },
         limits: LimitFacts {
             controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
