@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::error::CliError;
 use super::on_containers;
 use crate::container::create::Wish;
-use crate::definition::{Arity, OptionSpec, Options, options, refusal};
+use crate::definition::{Arity, ConfFiles, OptionSpec, Options, options, refusal};
 
 /// The whole grammar, for parsing, completion and man pages.
 pub fn command() -> Command {
@@ -266,6 +266,10 @@ pub(super) fn wish(args: &ArgMatches) -> Result<Wish, CliError> {
             }
         }
     }
+    wished.conf = ConfFiles {
+        only: file_of("CONTAINERS_CONF")?,
+        on_top: file_of("CONTAINERS_CONF_OVERRIDE")?,
+    };
     let mut words = args
         .get_many::<String>("words")
         .into_iter()
@@ -285,6 +289,17 @@ pub(super) fn wish(args: &ArgMatches) -> Result<Wish, CliError> {
         rootfs: is_on(args, "rootfs"),
         command: words.collect(),
     })
+}
+
+/// A path that the environment names, absolute: the monitor has another working directory.
+fn file_of(variable: &'static str) -> Result<Option<String>, CliError> {
+    let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) else {
+        return Ok(None);
+    };
+    let path = std::path::absolute(path).map_err(CliError::io("find file of", variable))?;
+    let path = path.into_os_string().into_string();
+    let path = path.map_err(|_| CliError::Usage(format!("{variable} is not valid UTF-8")))?;
+    Ok(Some(path))
 }
 
 /// The value as given; a variable without one takes the caller's.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{ContainerError, Site, names, prepare, unit};
+use super::{ContainerError, Site, conf, names, prepare, unit};
 use crate::definition::{Definition, DefinitionError, Options, Source, VERSION};
 use crate::host::cgroup::check_unified;
 use crate::host::runtime::Runtime;
@@ -35,6 +35,7 @@ pub fn create(site: Site<'_>, wish: Wish) -> Result<(Definition, ContainerLock),
     check_unified()?;
     wish.options.check()?;
     prepare::check(&wish.options)?;
+    conf::load(site.layout, &wish.options.conf)?;
     Runtime::find(wish.options.runtime.as_deref())?;
     let images = (!wish.rootfs)
         .then(|| Images::open(&site.layout.state()))

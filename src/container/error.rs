@@ -18,6 +18,9 @@ pub enum ContainerError {
     /// There is no such runtime.
     #[error(transparent)]
     Runtime(#[from] crate::host::runtime::RuntimeError),
+    /// containers.conf(5) cannot be used.
+    #[error(transparent)]
+    Conf(#[from] super::conf::ConfError),
     /// The records.
     #[error(transparent)]
     Store(#[from] StoreError),

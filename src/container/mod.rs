@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod cleanup;
+pub mod conf;
 pub mod create;
 mod error;
 mod exits;

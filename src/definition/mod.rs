@@ -17,7 +17,7 @@ pub use isolation::{CapabilityWish, IsolationOptions, Namespace, Seccomp, Seccom
 pub use limits::{Cgroups, DeviceLimit, LimitOptions};
 pub use log::{LogDriver, LogOptions};
 pub use options::{Arity, OptionSpec, options, refusal};
-pub use process::ProcessOptions;
+pub use process::{ConfFiles, ProcessOptions};
 
 use crate::types::{ContainerId, ContainerName, Signal};
 
@@ -130,6 +130,8 @@ pub struct Options {
     pub isolation: IsolationOptions,
     /// Limits other than memory.
     pub limits: LimitOptions,
+    /// Files of containers.conf(5).
+    pub conf: ConfFiles,
 }
 
 /// What is wrong with an option's value: one line that names option, value and reason.

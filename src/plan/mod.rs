@@ -1,5 +1,6 @@
 //! Pure planning: from a definition and facts about the host to unit, config.json, mounts and files. No I/O.
 
 pub mod bundle;
+pub mod conf;
 pub mod unit;
 mod weight;

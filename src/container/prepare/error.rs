@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::user;
+use crate::container::conf::ConfError;
 use crate::definition::DefinitionError;
 use crate::host::runtime::RuntimeError;
 use crate::image;
@@ -23,6 +24,9 @@ pub enum PrepareError {
     /// The definition makes no container.
     #[error(transparent)]
     Plan(#[from] DefinitionError),
+    /// containers.conf(5) cannot be used.
+    #[error(transparent)]
+    Conf(#[from] ConfError),
     /// No runtime.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),

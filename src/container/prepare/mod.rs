@@ -15,12 +15,13 @@ use std::io;
 use std::path::Path;
 
 use crate::api::{LastStart, Layout};
-use crate::container::cleanup;
+use crate::container::{cleanup, conf};
 use crate::definition::{Definition, Options};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
 use crate::host::world::{Durability, World};
 use crate::plan::bundle::{self, BundleFacts, ImageDefaults};
+use crate::plan::conf::Conf;
 use crate::store;
 use crate::types::{ContainerId, Signal};
 
@@ -80,6 +81,7 @@ pub fn prepare(
     let layout = run.layout;
     let _lock = store::lock(layout, id)?;
     let definition = load(layout, id)?;
+    let conf = conf::load(layout, &definition.options.conf)?;
     let runtime = Runtime::find(definition.options.runtime.as_deref())?;
     let stale = cleanup::clear_run(layout, id, &runtime, run.cgroup, world);
     for error in &stale {
@@ -106,6 +108,7 @@ pub fn prepare(
         runtime: &runtime,
         rootfs: &rootfs,
         image: &image,
+        conf: &conf,
     };
     let warnings = write_bundle(&ground, world)?;
     let stop_signal = definition.options.stop_signal.or(image.stop_signal);
@@ -133,6 +136,7 @@ struct Ground<'a> {
     runtime: &'a Runtime,
     rootfs: &'a Path,
     image: &'a ImageDefaults,
+    conf: &'a Conf,
 }
 
 /// Writes files and config.json; returns what was left out, one line each.
@@ -146,6 +150,7 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Vec<String>, P
         etc: etc::facts(ground),
         isolation: isolation::facts(ground)?,
         limits: limits::facts(ground)?,
+        conf: ground.conf.clone(),
     };
     let planned = bundle::plan(ground.definition, &facts)?;
     for (path, contents) in &planned.etc {

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::{Linux, Root, Spec};
 
 use crate::definition::{Definition, DefinitionError};
+use crate::plan::conf::Conf;
 use crate::types::Signal;
 
 pub use etc::EtcFacts;
@@ -66,6 +67,8 @@ pub struct BundleFacts {
     pub isolation: IsolationFacts,
     /// Limits.
     pub limits: LimitFacts,
+    /// What containers.conf(5) says.
+    pub conf: Conf,
 }
 
 /// A planned bundle.

@@ -42,6 +42,7 @@ pub(super) fn facts(image: &ImageDefaults, controllers: &[&str]) -> BundleFacts 
             directory: "/run/unitbox/x".into(),
             resolv_conf: "nameserver 192.0.2.1\n".to_owned(),
         },
+        conf: Conf::default(),
         files: FileFacts::default(),
         isolation: IsolationFacts {
             default_capabilities: DEFAULT_CAPABILITIES.to_vec(),

@@ -1,0 +1,338 @@
+//! containers.conf(5): what the administrator wishes for every container, as far as it concerns a single one.
+//!
+//! Keys that are not listed here belong to other programs, or to parts of Podman that unitbox has no use for: they are
+//! left alone. Values stay text here; who uses a key checks it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// A list of strings that replaces the one of an earlier file, or with `{append=true}` adds to it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct List {
+    values: Option<Vec<String>>,
+    append: Option<bool>,
+}
+
+impl List {
+    /// The list, on top of what holds where no file has it.
+    pub fn over(&self, default: &[&str]) -> Vec<String> {
+        let owned = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect();
+        match (&self.values, self.append) {
+            (None, _) => owned(default),
+            (Some(values), Some(true)) => {
+                let mut all: Vec<String> = owned(default);
+                all.extend(values.iter().cloned());
+                all
+            }
+            (Some(values), _) => values.clone(),
+        }
+    }
+
+    /// The entries of the files; none if no file has the key.
+    pub fn values(&self) -> &[String] {
+        self.values.as_deref().unwrap_or_default()
+    }
+}
+
+impl<'de> Deserialize<'de> for List {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = List;
+            fn expecting(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
+                out.write_str("a list of strings")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<List, A::Error> {
+                let (mut values, mut append) = (Vec::new(), None);
+                while let Some(entry) = entries.next_element()? {
+                    match entry {
+                        Entry::Value(value) => values.push(value),
+                        Entry::Append(on) => append = Some(on),
+                    }
+                }
+                Ok(List {
+                    values: Some(values),
+                    append,
+                })
+            }
+        }
+        from.deserialize_seq(Entries)
+    }
+}
+
+/// An entry of a list: a string, or `{append=true}`. By hand, since serde's own choice of variants loses the line.
+enum Entry {
+    Value(String),
+    Append(bool),
+}
+
+impl<'de> Deserialize<'de> for Entry {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct One;
+        impl<'de> Visitor<'de> for One {
+            type Value = Entry;
+            fn expecting(&self, out: &mut std::fmt::Formatter) -> std::fmt::Result {
+                out.write_str("a string or {append=true}")
+            }
+            fn visit_str<E: Error>(self, value: &str) -> Result<Entry, E> {
+                Ok(Entry::Value(value.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entry, A::Error> {
+                match map.next_entry::<String, bool>()? {
+                    Some((key, on)) if key == "append" => Ok(Entry::Append(on)),
+                    _ => Err(A::Error::custom("only append is known here")),
+                }
+            }
+        }
+        from.deserialize_any(One)
+    }
+}
+
+/// How a later file changes what an earlier one said.
+trait Merge {
+    fn put_on_top(&mut self, later: Self);
+}
+
+impl<T> Merge for Option<T> {
+    fn put_on_top(&mut self, later: Self) {
+        if later.is_some() {
+            *self = later;
+        }
+    }
+}
+
+impl Merge for List {
+    fn put_on_top(&mut self, later: Self) {
+        let Some(new) = later.values else { return };
+        self.append = later.append.or(self.append);
+        match &mut self.values {
+            Some(values) if self.append == Some(true) => values.extend(new),
+            values => *values = Some(new),
+        }
+    }
+}
+
+impl<K: Ord, V> Merge for BTreeMap<K, V> {
+    fn put_on_top(&mut self, later: Self) {
+        self.extend(later);
+    }
+}
+
+/// A table of the file: its fields, and how two of them become one.
+macro_rules! table {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $field:ident: $kind:ty,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+        #[serde(default)]
+        pub struct $name {
+            $($(#[$doc])* pub $field: $kind,)*
+        }
+
+        impl Merge for $name {
+            fn put_on_top(&mut self, later: Self) {
+                $(self.$field.put_on_top(later.$field);)*
+            }
+        }
+
+        impl $name {
+            /// Names of the keys.
+            #[cfg(test)]
+            #[allow(dead_code, reason = "the outermost table has no keys of its own")]
+            const KEYS: &'static [&'static str] = &[$(stringify!($field)),*];
+        }
+    };
+}
+
+table! {
+    /// `[containers]`.
+    Containers {
+        /// `KEY=VALUE`.
+        annotations: List,
+        /// Name of the AppArmor profile.
+        apparmor_profile: Option<String>,
+        /// Path, `none` or `image`: what /etc/hosts begins with.
+        base_hosts_file: Option<String>,
+        /// `private` or `host`.
+        cgroupns: Option<String>,
+        /// The container's name as its host name.
+        container_name_as_hostname: Option<bool>,
+        /// Capabilities without `CAP_`.
+        default_capabilities: List,
+        /// `KEY=VALUE`.
+        default_sysctls: List,
+        /// `NAME=SOFT[:HARD]`.
+        default_ulimits: List,
+        /// As `--device`.
+        devices: List,
+        /// As `--dns-option`.
+        dns_options: List,
+        /// As `--dns-search`.
+        dns_searches: List,
+        /// As `--dns`.
+        dns_servers: List,
+        /// `NAME=VALUE` of every container.
+        env: List,
+        /// As `--env-host`.
+        env_host: Option<bool>,
+        /// Address of `host.containers.internal`, or `none`.
+        host_containers_internal_ip: Option<String>,
+        /// As `--http-proxy`.
+        http_proxy: Option<bool>,
+        /// As `--init`.
+        init: Option<bool>,
+        /// As `--init-path`.
+        init_path: Option<String>,
+        /// As `--ipc`.
+        ipcns: Option<String>,
+        /// Whether containers get labels of SELinux.
+        label: Option<bool>,
+        /// As `--log-driver`.
+        log_driver: Option<String>,
+        /// Bytes; negative: no limit.
+        log_size_max: Option<i64>,
+        /// As `--log-opt tag=`.
+        log_tag: Option<String>,
+        /// As `--mount`.
+        mounts: List,
+        /// As `--network`.
+        netns: Option<String>,
+        /// As `--no-hosts`.
+        no_hosts: Option<bool>,
+        /// -1000 to 1000.
+        oom_score_adj: Option<i32>,
+        /// As `--pid`.
+        pidns: Option<String>,
+        /// As `--pids-limit`.
+        pids_limit: Option<i64>,
+        /// As `--privileged`.
+        privileged: Option<bool>,
+        /// As `--read-only`.
+        read_only: Option<bool>,
+        /// Path of the seccomp profile.
+        seccomp_profile: Option<String>,
+        /// As `--shm-size`.
+        shm_size: Option<String>,
+        /// As `--tz`.
+        tz: Option<String>,
+        /// As `--umask`.
+        umask: Option<String>,
+        /// As `--userns`.
+        userns: Option<String>,
+        /// As `--uts`.
+        utsns: Option<String>,
+        /// As `--volume`.
+        volumes: List,
+    }
+}
+
+table! {
+    /// `[engine]`.
+    Engine {
+        /// Directories of CDI specifications.
+        cdi_spec_dirs: List,
+        /// Directories in which catatonit is looked for.
+        helper_binaries_dir: List,
+        /// Directories of OCI hooks.
+        hooks_dir: List,
+        /// Name or path of the runtime.
+        runtime: Option<String>,
+        /// Paths of runtimes by name.
+        runtimes: BTreeMap<String, Vec<String>>,
+        /// Seconds between the stop signal and SIGKILL.
+        stop_timeout: Option<u32>,
+    }
+}
+
+table! {
+    /// All files together.
+    Conf {
+        /// `[containers]`.
+        containers: Containers,
+        /// `[engine]`.
+        engine: Engine,
+    }
+}
+
+impl Conf {
+    /// Reads the text of one file.
+    ///
+    /// # Errors
+    /// Why it is none: what is wrong, with its line.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        basic_toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// Puts a later file on top.
+    pub fn merge(&mut self, later: Self) {
+        self.put_on_top(later);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(texts: &[&str]) -> Conf {
+        let mut all = Conf::default();
+        for text in texts {
+            all.merge(Conf::parse(text).unwrap());
+        }
+        all
+    }
+
+    #[test]
+    fn a_later_file_wins_key_by_key() {
+        let conf = of(&[
+            "[containers]\ntz = \"UTC\"\numask=\"0027\"\nenv=['A=1']\n[engine]\nstop_timeout=5",
+            "[containers]\ntz = \"local\"\nenv=['B=2']\n[engine.runtimes]\ncrun=['/usr/bin/crun']",
+        ]);
+        let containers = &conf.containers;
+        assert_eq!(containers.tz.as_deref(), Some("local"));
+        assert_eq!(containers.umask.as_deref(), Some("0027"));
+        assert_eq!(containers.env.values(), ["B=2"]);
+        assert_eq!(conf.engine.stop_timeout, Some(5));
+        assert_eq!(conf.engine.runtimes["crun"], ["/usr/bin/crun"]);
+    }
+
+    #[test]
+    fn lists_append_where_they_say_so_and_from_then_on() {
+        let first = "[containers]\nenv=['A=1', {append=true}]";
+        let conf = of(&[first, "[containers]\nenv=['B=2']"]);
+        assert_eq!(conf.containers.env.over(&["P=0"]), ["P=0", "A=1", "B=2"]);
+        let conf = of(&[first, "[containers]\nenv=['B=2', {append=false}]"]);
+        assert_eq!(conf.containers.env.over(&["P=0"]), ["B=2"]);
+        assert_eq!(Conf::default().containers.env.over(&["P=0"]), ["P=0"]);
+    }
+
+    #[test]
+    fn what_is_unknown_is_left_alone() {
+        let text = "top=1\n[containers]\nnovel='x'\n[network]\ndns_bind_port=5\n[engine]\nretry=3";
+        assert_eq!(of(&[text]), Conf::default());
+    }
+
+    #[test]
+    fn a_bad_file_is_named_by_line() {
+        for (text, part) in [
+            ("[containers]\ntz=3\n", "line 2"),
+            ("[containers]\n\nenv=[1]\n", "line 3"),
+            ("[containers]\nenv='a'\n", "line 2"),
+            ("[containers\n", "line 1"),
+        ] {
+            let error = Conf::parse(text).unwrap_err();
+            assert!(error.contains(part) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_manual_lists_the_keys() {
+        let manual = include_str!("../../man/unitbox.1");
+        for key in Containers::KEYS.iter().chain(Engine::KEYS) {
+            let named = manual.lines().any(|line| {
+                line.starts_with(".Va ") && line.split([' ', ',']).any(|word| word == *key)
+            });
+            assert!(named, "{key} is not in the manual");
+        }
+    }
+}
