@@ -18,8 +18,6 @@ const REFUSED: [&str; 5] = [
 const MISSING: &[&str] = &[
     "add-host",
     "chrootdirs",
-    "device",
-    "device-cgroup-rule",
     "dns",
     "dns-option",
     "dns-search",

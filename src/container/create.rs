@@ -34,8 +34,8 @@ pub struct Wish {
 pub fn create(site: Site<'_>, wish: Wish) -> Result<(Definition, ContainerLock), ContainerError> {
     check_unified()?;
     wish.options.check()?;
-    prepare::check(&wish.options)?;
-    conf::load(site.layout, &wish.options.conf)?;
+    let conf = conf::load(site.layout, &wish.options.conf)?;
+    prepare::check(&wish.options, &conf)?;
     Runtime::find(wish.options.runtime.as_deref())?;
     let images = (!wish.rootfs)
         .then(|| Images::open(&site.layout.state()))

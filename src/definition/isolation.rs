@@ -7,7 +7,7 @@ use std::str::FromStr;
 use oci_spec::runtime::Capability;
 use serde::{Deserialize, Serialize};
 
-use super::{DefinitionError, Network, Options};
+use super::{DefinitionError, Device, DeviceRule, Network, Options};
 
 /// Where a namespace of the container comes from (namespaces(7)).
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -133,6 +133,10 @@ pub struct IsolationOptions {
     pub unmask: Vec<String>,
     /// Options of the mount at /proc (proc(5)).
     pub proc_options: Vec<String>,
+    /// Devices of the host, in the user's order.
+    pub devices: Vec<Device>,
+    /// Devices that the cgroup allows, by number.
+    pub device_rules: Vec<DeviceRule>,
     /// Kernel parameters of the container's own namespaces, by name (sysctl(8)).
     pub sysctls: BTreeMap<String, String>,
 }
@@ -172,4 +176,47 @@ impl IsolationOptions {
         }
         Ok(())
     }
+}
+
+/// A capability by its name, with or without `CAP_`; the reason of a refusal is text.
+///
+/// # Errors
+/// There is none of this name.
+pub fn parse_capability(text: &str) -> Result<Capability, String> {
+    let upper = text.trim().to_ascii_uppercase();
+    let known = Capability::from_str(upper.strip_prefix("CAP_").unwrap_or(&upper));
+    known.map_err(|_| format!("no capability is called {text:?}"))
+}
+
+/// Parameters of namespaces that are not of a family with a prefix (sysctl(8), ipc_namespaces(7)).
+const SYSCTLS: &[&str] = &[
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shm_rmid_forced",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+];
+
+/// `NAME=VALUE` of a kernel parameter. Only what belongs to a namespace of the container: the runtime writes it as root
+/// into the host's /proc/sys (CVE-2022-0811).
+///
+/// # Errors
+/// It is not that; the reason is text.
+pub fn parse_sysctl(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("not NAME=VALUE")?;
+    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '@');
+    if key.contains("..") || key.ends_with('.') || !key.chars().all(word) {
+        return Err("not the name of a kernel parameter".to_owned());
+    }
+    let family = key.starts_with("net.") || key.starts_with("fs.mqueue.");
+    if !family && !SYSCTLS.contains(&key) {
+        return Err("not a parameter of a namespace of the container's own".to_owned());
+    }
+    if value.trim() != value || value.chars().any(char::is_control) {
+        return Err("white space around the value, or control characters in it".to_owned());
+    }
+    Ok((key.to_owned(), value.to_owned()))
 }

@@ -3,6 +3,7 @@
 //! A definition is immutable JSON, written once. It holds intent only: nothing that was observed, nothing that the host
 //! decides. The command line, unit files and help texts are made from [`options()`], so that they cannot disagree.
 
+mod devices;
 mod files;
 mod isolation;
 mod limits;
@@ -12,8 +13,12 @@ mod process;
 
 use serde::{Deserialize, Serialize};
 
+pub use devices::{Device, DeviceRule};
 pub use files::FileOptions;
-pub use isolation::{CapabilityWish, IsolationOptions, Namespace, Seccomp, SeccompPolicy};
+pub use isolation::{
+    CapabilityWish, IsolationOptions, Namespace, Seccomp, SeccompPolicy, parse_capability,
+    parse_sysctl,
+};
 pub use limits::{Cgroups, DeviceLimit, LimitOptions};
 pub use log::{LogDriver, LogOptions};
 pub use options::{Arity, OptionSpec, options, refusal};

@@ -1,26 +1,50 @@
 //! What the host has to keep a payload apart.
 
 use std::fs;
+use std::io;
+use std::path::Path;
+
+use nix::libc::{O_NOFOLLOW, O_PATH, S_IFLNK, S_IFMT};
 
 use oci_spec::runtime::Capability;
 
 use super::Ground;
 use super::error::{PrepareError, effect};
-use super::seccomp;
-use crate::plan::bundle::{DEFAULT_CAPABILITIES, IsolationFacts};
+use super::{cdi, devices, seccomp};
+use crate::plan::bundle::IsolationFacts;
+use crate::sys::paths::{self, Root};
 
 pub(super) fn facts(ground: &Ground) -> Result<IsolationFacts, PrepareError> {
+    check_root(ground.rootfs)?;
     Ok(IsolationFacts {
-        default_capabilities: DEFAULT_CAPABILITIES.to_vec(),
         host_capabilities: host_capabilities()?,
-        // Root may ping without CAP_NET_RAW (icmp(7)).
-        default_sysctls: vec![("net.ipv4.ping_group_range".to_owned(), "0 0".to_owned())],
+        devices: devices::nodes(ground)?,
+        cdi: cdi::edits(&ground.definition.options.isolation.devices, ground.conf)?,
         hostname: nix::unistd::gethostname()
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default(),
         seccomp: seccomp::profile(ground)?,
         kernel: kernel(),
     })
+}
+
+/// A runtime mounts at these paths and makes nodes below them; older ones follow a link of the image (CVE-2019-19921,
+/// CVE-2023-27561, CVE-2025-31133).
+fn check_root(rootfs: &Path) -> Result<(), PrepareError> {
+    let root = effect("open root", rootfs, Root::open(rootfs))?;
+    for name in ["dev", "proc", "sys"] {
+        let found = match root.open_in(name, O_PATH | O_NOFOLLOW, 0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            found => found.and_then(paths::stat),
+        };
+        let path = Path::new("/").join(name);
+        let found = effect("look at the container's", &path, found)?;
+        if found.st_mode & S_IFMT == S_IFLNK {
+            let error = Err(io::Error::other("a symbolic link"));
+            return effect("mount on the container's", &path, error);
+        }
+    }
+    Ok(())
 }
 
 /// The first two numbers of the kernel's release (uname(2)).
@@ -40,7 +64,7 @@ fn kernel() -> (u32, u32) {
 
 /// Our own bounding set (proc_pid_status(5)).
 fn host_capabilities() -> Result<Vec<Capability>, PrepareError> {
-    let path = std::path::Path::new("/proc/self/status");
+    let path = Path::new("/proc/self/status");
     let status = effect("read", path, fs::read_to_string(path))?;
     let hex = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
     let set = hex.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());

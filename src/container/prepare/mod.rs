@@ -1,5 +1,7 @@
 //! Everything between a definition and `runc create`: the work of the prepare worker.
 
+mod cdi;
+mod devices;
 mod error;
 mod etc;
 mod files;
@@ -124,7 +126,11 @@ pub fn prepare(
 ///
 /// # Errors
 /// A file that the options name cannot be used.
-pub fn check(options: &Options) -> Result<(), PrepareError> {
+pub fn check(options: &Options, conf: &Conf) -> Result<(), PrepareError> {
+    for device in &options.isolation.devices {
+        devices::of(device)?;
+    }
+    cdi::edits(&options.isolation.devices, conf)?;
     seccomp::own(&options.isolation).map(drop)
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Ground;
 use super::error::PrepareError;
 use crate::definition::{IsolationOptions, Seccomp, SeccompPolicy};
-use crate::plan::bundle::SeccompProfile;
+use crate::plan::bundle::{SeccompProfile, is_privileged};
 
 /// Profiles that are larger are refused, bytes.
 const LARGEST: u64 = 4 << 20;
@@ -25,7 +25,7 @@ pub(super) fn profile(ground: &Ground) -> Result<Option<SeccompProfile>, Prepare
     if let Some(profile) = own(isolation)? {
         return Ok(Some(profile));
     }
-    if isolation.seccomp.is_some() || isolation.privileged {
+    if isolation.seccomp.is_some() || is_privileged(ground.definition, ground.conf) {
         return Ok(None);
     }
     let label = ground
@@ -35,6 +35,13 @@ pub(super) fn profile(ground: &Ground) -> Result<Option<SeccompProfile>, Prepare
         .filter(|text| !text.is_empty());
     if let (SeccompPolicy::Image, Some(text)) = (isolation.seccomp_policy, label) {
         return parse(text, Path::new(LABEL)).map(Some);
+    }
+    if let Some(path) = &ground.conf.containers.seccomp_profile {
+        if path == "unconfined" {
+            return Ok(None);
+        }
+        let path = PathBuf::from(path);
+        return parse(&read(&path).map_err(failed(&path))?, &path).map(Some);
     }
     let root = ground.run.layout.root();
     for path in DEFAULTS.map(|path| root.join(path)) {

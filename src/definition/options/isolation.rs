@@ -1,12 +1,10 @@
 //! Namespaces, capabilities, labels and everything else that keeps a payload apart.
 
-use std::str::FromStr;
-
-use oci_spec::runtime::Capability;
-
 use super::OptionSpec;
 use super::parse::{Done, absolute, clean, shown, shown_one, switch};
-use crate::definition::{CapabilityWish, Namespace, Options, Seccomp, SeccompPolicy};
+use crate::definition::{
+    CapabilityWish, Namespace, Options, Seccomp, SeccompPolicy, parse_capability, parse_sysctl,
+};
 
 pub(super) const SPECS: &[OptionSpec] = &[
     OptionSpec::many(
@@ -132,14 +130,11 @@ fn mode(field: &mut Option<Namespace>, value: &str) -> Done {
 
 fn capabilities(wish: &mut CapabilityWish, value: &str) -> Done {
     for word in value.split(',') {
-        let upper = word.trim().to_ascii_uppercase();
-        if upper == "ALL" {
+        if word.trim().eq_ignore_ascii_case("all") {
             wish.all = true;
             continue;
         }
-        let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
-        let known = Capability::from_str(name);
-        let capability = known.map_err(|_| format!("no capability is called {word:?}"))?;
+        let capability = parse_capability(word)?;
         if !wish.named.contains(&capability) {
             wish.named.push(capability);
         }
@@ -243,35 +238,9 @@ fn seccomp_policy(options: &mut Options, value: &str) -> Done {
     Ok(())
 }
 
-/// Parameters of namespaces that are not of a family with a prefix (sysctl(8), ipc_namespaces(7)).
-const SYSCTLS: &[&str] = &[
-    "kernel.msgmax",
-    "kernel.msgmnb",
-    "kernel.msgmni",
-    "kernel.sem",
-    "kernel.shm_rmid_forced",
-    "kernel.shmall",
-    "kernel.shmmax",
-    "kernel.shmmni",
-];
-
-/// Only what belongs to a namespace of the container; the runtime writes it as root into the host's /proc/sys
-/// (CVE-2022-0811).
 fn sysctl(options: &mut Options, value: &str) -> Done {
-    let (key, value) = value.split_once('=').ok_or("not NAME=VALUE")?;
-    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ':' | '@');
-    if key.contains("..") || key.ends_with('.') || !key.chars().all(word) {
-        return Err("not the name of a kernel parameter".to_owned());
-    }
-    let family = key.starts_with("net.") || key.starts_with("fs.mqueue.");
-    if !family && !SYSCTLS.contains(&key) {
-        return Err("not a parameter of a namespace of the container's own".to_owned());
-    }
-    if value.trim() != value {
-        return Err("white space around the value".to_owned());
-    }
-    let sysctls = &mut options.isolation.sysctls;
-    sysctls.insert(key.to_owned(), clean(value)?);
+    let (key, value) = parse_sysctl(value)?;
+    options.isolation.sysctls.insert(key, value);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The command line, unit files and documents are made from it, so that they cannot disagree.
 
+mod devices;
 mod files;
 mod identity;
 mod isolation;
@@ -131,6 +132,7 @@ impl OptionSpec {
 
 /// The areas of the table; within each, options stand in the order of their flags.
 const AREAS: &[&[OptionSpec]] = &[
+    devices::SPECS,
     files::SPECS,
     identity::SPECS,
     isolation::SPECS,

@@ -2,6 +2,7 @@ use super::*;
 
 /// A value or more for each option.
 const SAMPLES: &[&[(&str, &str)]] = &[
+    devices::SAMPLES,
     files::SAMPLES,
     identity::SAMPLES,
     isolation::SAMPLES,
@@ -69,6 +70,8 @@ fn a_refusal_names_option_value_and_reason() {
         ("network", "bridge"),
         ("network", "ns:relative"),
         ("network", "container:x"),
+        ("device", "relative"),
+        ("device-cgroup-rule", "c 1"),
         ("pid", "shareable"),
         ("uts", "none"),
         ("ipc", "ns:"),

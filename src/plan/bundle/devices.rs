@@ -1,27 +1,105 @@
 //! Device nodes of the container, and the rules of its cgroup for them.
 
-use oci_spec::runtime::{Linux, LinuxDeviceCgroup};
+use std::path::PathBuf;
 
-use super::BundleFacts;
-use crate::definition::Definition;
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType};
 
-/// Every device is refused but those that the runtime itself allows (null, zero, full, random, urandom, tty, pts, ptmx).
+use super::{BundleFacts, is_privileged};
+use crate::definition::{Definition, DeviceRule};
+
+/// A device node as it is on the host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeviceNode {
+    /// Where it is to be in the container.
+    pub path: PathBuf,
+    /// Whether it is a block device, not a character one.
+    pub block: bool,
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Type and permissions (`st_mode`, inode(7)).
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// What the cgroup allows: `r`, `w`, `m`.
+    pub access: String,
+}
+
+/// Every device is refused but those asked for, and those that the runtime itself allows (null, zero, full, random,
+/// urandom, tty, pts, ptmx).
 pub(super) fn plan(
     definition: &Definition,
     facts: &BundleFacts,
     linux: &mut Linux,
     warnings: &mut Vec<String>,
 ) {
+    let nodes = &facts.isolation.devices;
+    let listed: Vec<LinuxDevice> = nodes.iter().map(device).collect();
+    linux.set_devices(Some(listed).filter(|devices| !devices.is_empty()));
     let mut resources = linux.resources().clone().unwrap_or_default();
     if facts.limits.device_rules {
+        let privileged = is_privileged(definition, &facts.conf);
         let mut all = LinuxDeviceCgroup::default();
-        all.set_allow(definition.options.isolation.privileged)
-            .set_access(Some("rwm".to_owned()));
-        resources.set_devices(Some(vec![all]));
+        all.set_allow(privileged).set_access(Some("rwm".to_owned()));
+        let mut rules = vec![all];
+        if !privileged {
+            rules.extend(nodes.iter().map(node_rule));
+        }
+        let own = definition.options.isolation.device_rules.iter();
+        rules.extend(own.map(rule));
+        resources.set_devices(Some(rules));
     } else {
         resources.set_devices(None);
         let text = "no CAP_SYS_RESOURCE, which crun needs for device rules: container runs without";
         warnings.push(text.to_owned());
     }
     linux.set_resources(Some(resources));
+}
+
+fn kind(block: bool) -> LinuxDeviceType {
+    match block {
+        true => LinuxDeviceType::B,
+        false => LinuxDeviceType::C,
+    }
+}
+
+fn device(node: &DeviceNode) -> LinuxDevice {
+    let mut device = LinuxDevice::default();
+    device
+        .set_path(node.path.clone())
+        .set_typ(kind(node.block))
+        .set_major(node.major.into())
+        .set_minor(node.minor.into())
+        .set_file_mode(Some(node.mode))
+        .set_uid(Some(node.uid))
+        .set_gid(Some(node.gid));
+    device
+}
+
+fn node_rule(node: &DeviceNode) -> LinuxDeviceCgroup {
+    let mut rule = LinuxDeviceCgroup::default();
+    rule.set_allow(true)
+        .set_typ(Some(kind(node.block)))
+        .set_major(Some(node.major.into()))
+        .set_minor(Some(node.minor.into()))
+        .set_access(Some(node.access.clone()));
+    rule
+}
+
+fn rule(wish: &DeviceRule) -> LinuxDeviceCgroup {
+    let kind = match wish.kind {
+        'b' => LinuxDeviceType::B,
+        'c' => LinuxDeviceType::C,
+        _ => LinuxDeviceType::A,
+    };
+    let mut rule = LinuxDeviceCgroup::default();
+    rule.set_allow(true)
+        .set_typ(Some(kind))
+        .set_major(wish.major.map(i64::from))
+        .set_minor(wish.minor.map(i64::from))
+        .set_access(Some(wish.access.clone()));
+    rule
 }

@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
-use super::isolation::Namespaces;
+use super::BundleFacts;
+use super::isolation::{Namespaces, is_privileged};
 use crate::definition::{Definition, Namespace};
 
 /// What the plan must know of the host's files.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FileFacts {}
 
-pub(super) fn plan(definition: &Definition, _facts: &FileFacts) -> Vec<Mount> {
-    base(definition)
+pub(super) fn plan(definition: &Definition, facts: &BundleFacts) -> Vec<Mount> {
+    base(definition, facts)
 }
 
 /// Whether the user mounts something at a path of the container: that wins over ours.
@@ -21,11 +22,17 @@ pub(super) fn user_mounts_on(_definition: &Definition, _target: &str) -> bool {
 }
 
 /// What every container has.
-fn base(definition: &Definition) -> Vec<Mount> {
+fn base(definition: &Definition, facts: &BundleFacts) -> Vec<Mount> {
     let isolation = &definition.options.isolation;
-    let access = if isolation.privileged { "rw" } else { "ro" };
-    let mut proc_options = vec!["nosuid", "noexec", "nodev"];
-    proc_options.extend(isolation.proc_options.iter().map(String::as_str));
+    let privileged = is_privileged(definition, &facts.conf);
+    let mut proc_options: Vec<&str> = isolation.proc_options.iter().map(String::as_str).collect();
+    if proc_options.is_empty() {
+        proc_options = vec!["nosuid", "noexec", "nodev"];
+    }
+    let (sys, access): (&[&str], _) = match privileged {
+        true => (&["rprivate", "nosuid", "noexec", "nodev", "rw"], "rw"),
+        false => (&["nosuid", "noexec", "nodev", "ro"], "ro"),
+    };
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &proc_options),
         mount(
@@ -34,12 +41,7 @@ fn base(definition: &Definition) -> Vec<Mount> {
             "tmpfs",
             &["nosuid", "strictatime", "mode=755", "size=65536k"],
         ),
-        mount(
-            "/sys",
-            "sysfs",
-            "sysfs",
-            &["nosuid", "noexec", "nodev", access],
-        ),
+        mount("/sys", "sysfs", "sysfs", sys),
         mount(
             "/dev/pts",
             "devpts",
@@ -60,24 +62,24 @@ fn base(definition: &Definition) -> Vec<Mount> {
             &["nosuid", "noexec", "nodev"],
         ),
     ];
-    mounts.extend(shm(definition));
+    mounts.extend(shm(definition, facts));
     mounts.push(mount(
         "/sys/fs/cgroup",
         "cgroup",
         "cgroup",
-        &["nosuid", "noexec", "nodev", "relatime", access],
+        &["rprivate", "nosuid", "noexec", "nodev", "relatime", access],
     ));
     mounts
 }
 
 /// POSIX shared memory belongs to the IPC namespace: the host's with the host's, none with none.
-fn shm(definition: &Definition) -> Option<Mount> {
-    match Namespaces::of(definition).ipc {
+fn shm(definition: &Definition, facts: &BundleFacts) -> Option<Mount> {
+    match Namespaces::of(definition, &facts.conf).ipc {
         Namespace::WithoutShm => None,
         Namespace::Host => Some(bind(
             Path::new("/dev/shm"),
             "/dev/shm",
-            &["bind", "nosuid", "noexec", "nodev", "rprivate"],
+            &["bind", "rprivate", "nosuid", "noexec", "nodev"],
         )),
         Namespace::Private | Namespace::Shareable | Namespace::Path(_) => Some(mount(
             "/dev/shm",

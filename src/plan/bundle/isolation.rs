@@ -5,22 +5,23 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Capability, Linux, LinuxNamespace, LinuxNamespaceType};
 
-use super::{BundleFacts, SeccompProfile, pattern};
-use crate::definition::{Definition, Namespace, Network};
+use super::{BundleFacts, DeviceNode, Edits, SeccompProfile, pattern};
+use crate::definition::{Definition, Namespace, Network, parse_sysctl};
+use crate::plan::conf::Conf;
 
 /// What the plan must know of the host's means to keep a payload apart.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct IsolationFacts {
-    /// Capabilities of a container that asks for none (containers.conf(5)).
-    pub default_capabilities: Vec<Capability>,
     /// Capabilities that we may hand on: our own bounding set.
     pub host_capabilities: Vec<Capability>,
-    /// Kernel parameters of a container that sets none (containers.conf(5)).
-    pub default_sysctls: Vec<(String, String)>,
     /// The host's own name, for a container that shares its UTS namespace.
     pub hostname: String,
     /// The profile of system calls; none: no filter.
     pub seccomp: Option<SeccompProfile>,
+    /// Device nodes of the host.
+    pub devices: Vec<DeviceNode>,
+    /// What devices of the Container Device Interface change.
+    pub cdi: Vec<Edits>,
     /// Major and minor number of the running kernel.
     pub kernel: (u32, u32),
 }
@@ -36,14 +37,20 @@ pub(super) struct Namespaces {
 }
 
 impl Namespaces {
-    pub(super) fn of(definition: &Definition) -> Self {
+    /// What containers.conf(5) has and nobody knows counts as not there.
+    pub(super) fn of(definition: &Definition, conf: &Conf) -> Self {
         let isolation = &definition.options.isolation;
-        let mode = |wish: &Option<Namespace>| wish.clone().unwrap_or_default();
+        let default = |conf: &Option<String>| conf.as_deref().and_then(|mode| mode.parse().ok());
+        let mode = |wish: &Option<Namespace>, conf: &Option<String>| {
+            wish.clone().or_else(|| default(conf)).unwrap_or_default()
+        };
+        let conf = &conf.containers;
         Self {
-            pid: mode(&isolation.pid),
-            ipc: isolation.ipc.clone().unwrap_or(Namespace::Shareable),
-            uts: mode(&isolation.uts),
-            cgroup: mode(&isolation.cgroup),
+            pid: mode(&isolation.pid, &conf.pidns),
+            ipc: (isolation.ipc.clone().or_else(|| default(&conf.ipcns)))
+                .unwrap_or(Namespace::Shareable),
+            uts: mode(&isolation.uts, &conf.utsns),
+            cgroup: mode(&isolation.cgroup, &conf.cgroupns),
             network: match &definition.options.network {
                 Network::None => Namespace::Private,
                 Network::Host => Namespace::Host,
@@ -75,14 +82,19 @@ impl Namespaces {
     }
 }
 
+/// Whether a container is not confined, by its own options or by containers.conf(5).
+pub fn is_privileged(definition: &Definition, conf: &Conf) -> bool {
+    definition.options.isolation.privileged || conf.containers.privileged == Some(true)
+}
+
 pub(super) fn plan(definition: &Definition, facts: &BundleFacts, linux: &mut Linux) {
-    let namespaces = Namespaces::of(definition);
+    let namespaces = Namespaces::of(definition, &facts.conf);
     let sysctls = sysctls(definition, facts, &namespaces);
     linux
         .set_namespaces(Some(namespaces.list()))
         .set_sysctl(Some(sysctls).filter(|map| !map.is_empty()))
-        .set_masked_paths(Some(masked(definition)))
-        .set_readonly_paths(Some(defaults(definition, READ_ONLY)));
+        .set_masked_paths(Some(masked(definition, facts)))
+        .set_readonly_paths(Some(defaults(definition, facts, READ_ONLY)));
 }
 
 /// The user's, and the host's defaults as far as the container has the namespace for itself.
@@ -96,23 +108,26 @@ fn sysctls(
         _ if key.starts_with("net.") => namespaces.network.is_new(),
         _ => namespaces.ipc.is_new(),
     };
-    let defaults = facts.isolation.default_sysctls.iter();
-    let mut all: HashMap<String, String> =
-        defaults.filter(|(key, _)| applies(key)).cloned().collect();
+    let defaults = facts.conf.containers.default_sysctls.over(DEFAULT_SYSCTLS);
+    let mut all: HashMap<String, String> = defaults
+        .iter()
+        .filter_map(|text| parse_sysctl(text).ok())
+        .filter(|(key, _)| applies(key))
+        .collect();
     all.extend(definition.options.isolation.sysctls.clone());
     all
 }
 
 /// The user's own masks hold for a privileged container too.
-fn masked(definition: &Definition) -> Vec<String> {
-    let mut paths = defaults(definition, MASKED);
+fn masked(definition: &Definition, facts: &BundleFacts) -> Vec<String> {
+    let mut paths = defaults(definition, facts, MASKED);
     paths.extend(definition.options.isolation.mask.iter().cloned());
     paths
 }
 
-fn defaults(definition: &Definition, paths: &[&str]) -> Vec<String> {
+fn defaults(definition: &Definition, facts: &BundleFacts, paths: &[&str]) -> Vec<String> {
     let isolation = &definition.options.isolation;
-    if isolation.privileged {
+    if is_privileged(definition, &facts.conf) {
         return Vec::new();
     }
     let unmasked = |path: &str| {
@@ -123,10 +138,12 @@ fn defaults(definition: &Definition, paths: &[&str]) -> Vec<String> {
     kept.map(|path| (*path).to_owned()).collect()
 }
 
+/// Root may ping without CAP_NET_RAW (icmp(7)).
+const DEFAULT_SYSCTLS: &[&str] = &["net.ipv4.ping_group_range=0 0"];
+
 /// Paths of /proc and /sys that leak or change the host.
 const MASKED: &[&str] = &[
     "/proc/acpi",
-    "/proc/interrupts",
     "/proc/kcore",
     "/proc/keys",
     "/proc/latency_stats",
@@ -134,7 +151,6 @@ const MASKED: &[&str] = &[
     "/proc/scsi",
     "/proc/timer_list",
     "/proc/timer_stats",
-    "/sys/dev/block",
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
     "/sys/fs/selinux",

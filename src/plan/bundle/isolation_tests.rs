@@ -102,7 +102,10 @@ fn a_namespace_of_somebody_else_is_not_changed() {
         "pid ,ipc ,uts /x,mount ,cgroup ,network /y"
     );
     let sysctls = part(&[("sysctl", "kernel.sem=1")], 0, "/linux/sysctl");
-    assert_eq!(sysctls, json!({"net.x": "0 0", "kernel.sem": "1"}));
+    assert_eq!(
+        sysctls,
+        json!({"net.ipv4.ping_group_range": "0 0", "kernel.sem": "1"})
+    );
 }
 
 #[test]
@@ -132,14 +135,14 @@ fn hidden_paths_can_be_shown_and_others_hidden() {
         let list = part(flags, 0, "/linux/readonlyPaths");
         list.as_array().unwrap().len()
     };
-    assert_eq!((masked(&[]), read_only(&[])), (13, 6));
+    assert_eq!((masked(&[]), read_only(&[])), (11, 6));
     let all = [
         ("security-opt", "unmask=all"),
         ("security-opt", "mask=/a:/b"),
     ];
     assert_eq!((masked(&all), read_only(&all)), (2, 0));
     let some = [("security-opt", "unmask=/proc/k*:/proc/bus")];
-    assert_eq!((masked(&some), read_only(&some)), (11, 5));
+    assert_eq!((masked(&some), read_only(&some)), (9, 5));
     let privileged = [("privileged", "true"), ("security-opt", "mask=/a")];
     assert_eq!((masked(&privileged), read_only(&privileged)), (1, 0));
 }
@@ -175,4 +178,58 @@ fn a_container_without_a_filter_warns() {
         "{:?}",
         bundle.warnings
     );
+}
+
+#[test]
+fn devices_and_rules_are_as_podman_has_them() {
+    let mut facts = facts(&ImageDefaults::default(), &[]);
+    facts.isolation.devices = vec![DeviceNode {
+        path: "/dev/xx".into(),
+        block: true,
+        major: 1,
+        minor: 7,
+        mode: 0o60666,
+        uid: 3,
+        gid: 4,
+        access: "rw".to_owned(),
+    }];
+    let mut wish = Options::default();
+    let spec = options().find(|spec| spec.flag == "device-cgroup-rule");
+    spec.unwrap().apply(&mut wish, "c *:3 r").unwrap();
+    let bundle = plan(&definition(&["sh"], wish), &facts).unwrap();
+    let linux = serde_json::to_value(bundle.spec.linux()).unwrap();
+    let node = json!([{"path": "/dev/xx", "type": "b", "major": 1, "minor": 7,
+        "fileMode": 0o60666, "uid": 3, "gid": 4}]);
+    assert_eq!(linux["devices"], node);
+    let rules = json!([
+        {"allow": false, "access": "rwm"},
+        {"allow": true, "type": "b", "major": 1, "minor": 7, "access": "rw"},
+        {"allow": true, "type": "c", "minor": 3, "access": "r"},
+    ]);
+    assert_eq!(linux["resources"]["devices"], rules);
+}
+
+#[test]
+fn the_hosts_configuration_is_the_default() {
+    let mut facts = facts(&ImageDefaults::default(), &[]);
+    let text = "[containers]\npidns='host'\nipcns='none'\ndefault_capabilities=['KILL']\n\
+        default_sysctls=['net.ipv4.x=1', 'kernel.core_pattern=|/x']\nseccomp_profile='unconfined'";
+    facts.conf = Conf::parse(text).unwrap();
+    let bundle = plan(&definition(&["sh"], Options::default()), &facts).unwrap();
+    let spec = serde_json::to_value(&bundle.spec).unwrap();
+    assert_eq!(
+        spec["process"]["capabilities"]["bounding"],
+        json!(["CAP_KILL"])
+    );
+    assert_eq!(spec["linux"]["sysctl"], json!({"net.ipv4.x": "1"}));
+    assert_eq!(spec["linux"]["seccomp"], Value::Null);
+    let kinds = spec["linux"]["namespaces"].as_array().unwrap();
+    assert!(!kinds.contains(&json!({"type": "pid"})));
+    let mounts = spec["mounts"].as_array().unwrap();
+    assert!(
+        !mounts
+            .iter()
+            .any(|mount| mount["destination"] == "/dev/shm")
+    );
+    assert!(bundle.warnings.is_empty(), "{:?}", bundle.warnings);
 }

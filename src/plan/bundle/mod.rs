@@ -1,5 +1,6 @@
 //! The OCI bundle of a run: config.json (OCI runtime specification 1.0) and the files in /etc that are ours.
 
+mod cdi;
 mod devices;
 mod etc;
 mod files;
@@ -21,13 +22,14 @@ use crate::definition::{Definition, DefinitionError};
 use crate::plan::conf::Conf;
 use crate::types::Signal;
 
+pub use cdi::{CdiFile, Edits};
+pub use devices::DeviceNode;
 pub use etc::EtcFacts;
 pub use files::FileFacts;
-pub use isolation::IsolationFacts;
+pub use isolation::{IsolationFacts, is_privileged};
 pub use limits::LimitFacts;
 pub use process::{ProcessFacts, UserFacts};
 pub use seccomp::{Profile as SeccompProfile, SeccompError};
-pub use security::DEFAULT_CAPABILITIES;
 
 /// What an image says about how it wants to be run (OCI image configuration).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -97,18 +99,19 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
     seccomp::plan(definition, facts, &mut linux, &mut warnings);
     limits::plan(definition, &facts.limits, &mut linux, &mut warnings);
     devices::plan(definition, facts, &mut linux, &mut warnings);
-    let mut mounts = files::plan(definition, &facts.files);
+    let mut mounts = files::plan(definition, facts);
     let etc = etc::plan(definition, facts);
     mounts.extend(etc.mounts);
     let mut spec = Spec::default();
     spec.set_root(Some(root))
         .set_process(Some(process::plan(definition, facts)?))
-        .set_hostname(own_hostname(definition))
+        .set_hostname(own_hostname(definition, facts))
         .set_mounts(Some(mounts))
         .set_linux(Some(linux))
         .set_annotations(Some(
             definition.options.annotations.clone().into_iter().collect(),
         ));
+    cdi::apply(&facts.isolation.cdi, facts.limits.device_rules, &mut spec);
     Ok(Bundle {
         spec,
         etc: etc.files,
@@ -118,13 +121,15 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
 
 /// The name that the payload finds in its UTS namespace.
 fn hostname(definition: &Definition, facts: &BundleFacts) -> String {
-    let own = own_hostname(definition);
+    let own = own_hostname(definition, facts);
     own.unwrap_or_else(|| facts.isolation.hostname.clone())
 }
 
 /// The name to set; none where the UTS namespace is not the container's own.
-fn own_hostname(definition: &Definition) -> Option<String> {
-    let own = isolation::Namespaces::of(definition).uts.is_new();
+fn own_hostname(definition: &Definition, facts: &BundleFacts) -> Option<String> {
+    let own = isolation::Namespaces::of(definition, &facts.conf)
+        .uts
+        .is_new();
     let wished = definition.options.hostname.clone();
     own.then(|| wished.unwrap_or_else(|| definition.id.short().to_owned()))
 }

@@ -10,7 +10,7 @@ use oci_spec::runtime::{
 };
 use serde::{Deserialize, Deserializer};
 
-use super::{BundleFacts, security};
+use super::{BundleFacts, is_privileged, security};
 use crate::definition::{Definition, Seccomp};
 
 /// Why a text is no profile.
@@ -248,12 +248,16 @@ impl Machine {
 }
 
 /// Whether a container gets a filter.
-pub(super) fn is_wanted(definition: &Definition) -> bool {
+fn is_wanted(definition: &Definition, facts: &BundleFacts) -> bool {
     let isolation = &definition.options.isolation;
     match isolation.seccomp {
         Some(Seccomp::File(_)) => true,
         Some(Seccomp::Unconfined) => false,
-        None => !isolation.privileged,
+        None => {
+            let conf = &facts.conf;
+            let off = conf.containers.seccomp_profile.as_deref() == Some("unconfined");
+            !off && !is_privileged(definition, conf)
+        }
     }
 }
 
@@ -263,7 +267,7 @@ pub(super) fn plan(
     linux: &mut Linux,
     warnings: &mut Vec<String>,
 ) {
-    if !is_wanted(definition) {
+    if !is_wanted(definition, facts) {
         return;
     }
     let Some(profile) = &facts.isolation.seccomp else {

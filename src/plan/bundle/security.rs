@@ -1,26 +1,25 @@
 //! What the process may do: capabilities (capabilities(7)) and `no_new_privs`.
 
 use std::collections::HashSet;
-use std::str::FromStr;
 
 use oci_spec::runtime::{Capability, LinuxCapabilities, Process};
 
-use super::BundleFacts;
-use crate::definition::Definition;
+use super::{BundleFacts, is_privileged};
+use crate::definition::{Definition, parse_capability};
 
 /// The set that containers.conf(5) documents as the default of `default_capabilities`.
-pub const DEFAULT_CAPABILITIES: [Capability; 11] = [
-    Capability::Chown,
-    Capability::DacOverride,
-    Capability::Fowner,
-    Capability::Fsetid,
-    Capability::Kill,
-    Capability::NetBindService,
-    Capability::Setfcap,
-    Capability::Setgid,
-    Capability::Setpcap,
-    Capability::Setuid,
-    Capability::SysChroot,
+const DEFAULT: &[&str] = &[
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
 ];
 
 /// Label by which an image asks for fewer capabilities than the default ones: a list with commas.
@@ -38,17 +37,12 @@ pub(super) fn plan(definition: &Definition, facts: &BundleFacts, process: &mut P
 pub(super) fn bounding(definition: &Definition, facts: &BundleFacts) -> Set {
     let host = host(facts);
     let isolation = &definition.options.isolation;
-    if isolation.privileged {
+    if is_privileged(definition, &facts.conf) {
         return host;
     }
     let mut set: Set = match isolation.cap_drop.all {
         true => Set::new(),
-        false => facts
-            .isolation
-            .default_capabilities
-            .iter()
-            .copied()
-            .collect(),
+        false => defaults(facts),
     };
     match isolation.cap_add.all {
         true => set.clone_from(&host),
@@ -64,6 +58,13 @@ pub(super) fn bounding(definition: &Definition, facts: &BundleFacts) -> Set {
     }
 }
 
+/// Of the host's configuration; a name that nobody knows counts as not there.
+fn defaults(facts: &BundleFacts) -> Set {
+    let names = facts.conf.containers.default_capabilities.over(DEFAULT);
+    let known = names.iter().filter_map(|name| parse_capability(name).ok());
+    known.collect()
+}
+
 /// What the host has to give: a capability that we lack would fail the start.
 fn host(facts: &BundleFacts) -> Set {
     facts.isolation.host_capabilities.iter().copied().collect()
@@ -73,12 +74,8 @@ fn host(facts: &BundleFacts) -> Set {
 fn wanted(definition: &Definition, facts: &BundleFacts) -> Option<Set> {
     let own = definition.options.labels.get(WANTED);
     let list = own.or_else(|| facts.image.labels.get(WANTED))?;
-    let parse = |name: &str| {
-        let name = name.trim().to_ascii_uppercase();
-        Capability::from_str(name.strip_prefix("CAP_").unwrap_or(&name)).ok()
-    };
     let names = list.split(',').filter(|name| !name.trim().is_empty());
-    names.map(parse).collect()
+    names.map(|name| parse_capability(name).ok()).collect()
 }
 
 /// Root has its bounding set from the start. For another user it counts only what was added by name: the ambient set keeps

@@ -4,6 +4,21 @@ use super::*;
 use crate::definition::{Options, Source, VERSION};
 use crate::types::ContainerId;
 
+const HOST: [Capability; 12] = [
+    Capability::Chown,
+    Capability::DacOverride,
+    Capability::Fowner,
+    Capability::Fsetid,
+    Capability::Kill,
+    Capability::NetBindService,
+    Capability::Setfcap,
+    Capability::Setgid,
+    Capability::Setpcap,
+    Capability::Setuid,
+    Capability::SysChroot,
+    Capability::SysAdmin,
+];
+
 const SECCOMP: &str = r#"{
     "defaultAction": "SCMP_ACT_ALLOW",
     "syscalls": [
@@ -45,9 +60,7 @@ pub(super) fn facts(image: &ImageDefaults, controllers: &[&str]) -> BundleFacts 
         conf: Conf::default(),
         files: FileFacts::default(),
         isolation: IsolationFacts {
-            default_capabilities: DEFAULT_CAPABILITIES.to_vec(),
-            host_capabilities: [&DEFAULT_CAPABILITIES[..], &[Capability::SysAdmin]].concat(),
-            default_sysctls: vec![("net.x".to_owned(), "0 0".to_owned())],
+            host_capabilities: HOST.to_vec(),
             hostname: "lab".to_owned(),
             seccomp: SeccompProfile::parse(SECCOMP).ok(),
             ..IsolationFacts::default()
