@@ -1,5 +1,6 @@
 //! The command line's grammar; the options of `create` and `run` are made from [`options()`].
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -221,6 +222,21 @@ fn with_options(command: Command) -> Command {
                 .trailing_var_arg(true)
                 .allow_hyphen_values(true),
         )
+}
+
+/// What is wrong with the first word that is not UTF-8, by the name of its option: units, JSON and D-Bus hold text only.
+pub(super) fn not_text(words: &[OsString]) -> Option<String> {
+    let at = words.iter().position(|word| word.to_str().is_none())?;
+    let flag = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+    let before = at
+        .checked_sub(1)
+        .map(|at| &words[at])
+        .filter(|word| flag(word));
+    let option = match before {
+        Some(option) if !flag(&words[at]) => format!(" for {}", option.display()),
+        _ => String::new(),
+    };
+    Some(format!("invalid value {:?}{option}: not UTF-8", words[at]))
 }
 
 /// The table in the order of its flags, as help has it.

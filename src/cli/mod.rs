@@ -40,6 +40,11 @@ static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
 /// Runs `unitbox`: one call, one exit code.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let words: Vec<OsString> = words.into_iter().collect();
+    if let Some(text) = args::not_text(&words) {
+        eprintln!("Error: {text}");
+        return ExitCode::from(crate::api::ExitCode::Error.number());
+    }
     let matches = match command().try_get_matches_from(words) {
         Ok(matches) => matches,
         Err(error) => return error::usage(&error),

@@ -56,6 +56,25 @@ fn variables_without_a_value_are_the_callers() {
     assert_eq!(names, ["PATH", "X"]);
 }
 
+#[test]
+fn bytes_that_are_no_text_are_refused_by_name() {
+    use std::os::unix::ffi::OsStringExt;
+    let words = |words: &[&[u8]]| -> Vec<std::ffi::OsString> {
+        let words = words.iter().map(|word| word.to_vec());
+        words.map(std::ffi::OsString::from_vec).collect()
+    };
+    let text = |bytes: &[&[u8]]| args::not_text(&words(bytes));
+    assert_eq!(text(&[b"run", b"--label", "ä".as_bytes()]), None);
+    assert_eq!(
+        text(&[b"run", b"--label", b"a=\xff"]).unwrap(),
+        "invalid value \"a=\\xFF\" for --label: not UTF-8"
+    );
+    assert_eq!(
+        text(&[b"run", b"-d", b"--env=A=\xc3"]).unwrap(),
+        "invalid value \"--env=A=\\xC3\": not UTF-8"
+    );
+}
+
 /// tests/flags.rs proves that every flag of Podman's is there or refused; here is what a user sees of a refusal.
 #[test]
 fn a_refused_flag_names_itself_wherever_it_stands() {

@@ -55,7 +55,7 @@ pub(super) fn key_value(value: &str) -> Result<(String, String), String> {
     if key.is_empty() {
         return Err("the key is empty".to_owned());
     }
-    Ok((clean(key)?, no_nul(value)?))
+    Ok((no_nul(key)?, no_nul(value)?))
 }
 
 pub(super) fn number<T: std::str::FromStr>(value: &str, what: &str) -> Result<T, String> {

@@ -77,7 +77,11 @@ fn entrypoint(options: &mut Options, value: &str) -> Done {
     let list = if value.is_empty() {
         Vec::new()
     } else if value.starts_with('[') {
-        serde_json::from_str(value).map_err(|error| format!("not a JSON list of words: {error}"))?
+        let words: Vec<String> = serde_json::from_str(value)
+            .map_err(|error| format!("not a JSON list of words: {error}"))?;
+        // JSON can write it without containing it.
+        words.iter().try_for_each(|word| no_nul(word).map(drop))?;
+        words
     } else {
         vec![value.to_owned()]
     };
