@@ -1,7 +1,7 @@
 //! The one escaper: everything user-written that lands in a unit file goes through here.
 //!
-//! systemd.syntax(7) and systemd.service(5), "Command lines": `%` starts a specifier, `$` a variable (command lines
-//! only), backslashes and quotes group words, a newline ends the assignment.
+//! systemd.syntax(7): `%` starts a specifier, backslashes and quotes group words, a newline ends the assignment. `$` means
+//! something when a command line is run only, so that it is none of a file's business.
 
 /// A value that systemd reads up to the end of the line and expands specifiers in (Description=).
 pub(super) fn line(text: &str) -> String {
@@ -29,11 +29,6 @@ pub(super) fn word(text: &str) -> String {
     out
 }
 
-/// One word of a command line: `$` doubled as well.
-pub(super) fn exec_word(text: &str) -> String {
-    word(text).replace('$', "$$")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,11 +36,11 @@ mod tests {
     #[test]
     fn nothing_ends_the_line_or_the_word() {
         let wild = "a\"b\\c%d$e\nExecStartPre=/x\tä\u{1}'";
-        let escaped = exec_word(wild);
+        let escaped = word(wild);
         assert!(!escaped.contains('\n'));
         assert_eq!(
             escaped,
-            r#""a\"b\\c%%d$$e\x0aExecStartPre=/x\x09\xc3\xa4\x01'""#
+            r#""a\"b\\c%%d$e\x0aExecStartPre=/x\x09\xc3\xa4\x01'""#
         );
         assert_eq!(line("100%\nX=y"), "100%% X=y");
     }

@@ -72,8 +72,15 @@ fn file_value(value: &Value) -> String {
                 .iter()
                 .map(|(key, value)| escape::word(&format!("{key}={value}"))),
         ),
-        Value::Exec(words) => join(words.iter().map(|word| escape::exec_word(word))),
+        Value::Exec(words) => join(expanded_later(words).iter().map(|word| escape::word(word))),
     }
+}
+
+/// systemd expands variables when it runs a command, in every word but the program's path, wherever the words came from.
+fn expanded_later(words: &[String]) -> Vec<String> {
+    let (program, rest) = words.split_at(words.len().min(1));
+    let rest = rest.iter().map(|word| word.replace('$', "$$"));
+    program.iter().cloned().chain(rest).collect()
 }
 
 fn bus_property(property: &Property) -> (&'static str, BusValue) {
@@ -105,7 +112,7 @@ fn bus_property(property: &Property) -> (&'static str, BusValue) {
                 .map(|(key, value)| format!("{key}={value}").into_bytes())
                 .collect(),
         ),
-        Value::Exec(words) => BusValue::Exec(words.clone()),
+        Value::Exec(words) => BusValue::Exec(expanded_later(words)),
     };
     (key, value)
 }

@@ -104,3 +104,22 @@ fn both_renderings_have_the_same_properties() {
 fn the_command_line_of_the_container_never_lands_in_the_unit() {
     assert!(!unit(&definition(), 257).render().contains("HOME"));
 }
+
+#[test]
+fn a_dollar_in_a_command_line_is_no_variable() {
+    let layout = Layout::new("/a $b");
+    let facts = UnitFacts {
+        systemd: 257,
+        monitor: Path::new("/opt/$x/unitbox-monitor"),
+        layout: &layout,
+    };
+    let unit = Unit::of(&definition(), &facts);
+    let line = r#"ExecStart="/opt/$x/unitbox-monitor" "--root=/a $$b" "web""#;
+    assert!(unit.render().contains(line), "{}", unit.render());
+    let words = ["/opt/$x/unitbox-monitor", "--root=/a $$b", "web"];
+    let wanted = (
+        "ExecStart",
+        BusValue::Exec(words.map(str::to_owned).to_vec()),
+    );
+    assert!(unit.bus_properties().contains(&wanted));
+}
