@@ -5,6 +5,7 @@ mod devices;
 mod error;
 mod etc;
 mod files;
+mod guard;
 mod isolation;
 mod limits;
 mod process;
@@ -104,6 +105,7 @@ pub fn prepare(
         effect("make directory", &dir, world.make_dir(&dir, 0o700))?;
     }
     let (rootfs, image) = root::make(&definition, layout, world)?;
+    guard::check(&rootfs)?;
     let ground = Ground {
         definition: &definition,
         run,
