@@ -15,9 +15,14 @@ mod leaks;
 mod limits;
 mod logs;
 mod run;
+mod security;
 mod smoke;
 mod stop;
+mod text;
 mod truth;
 mod unit;
 mod vm_smoke;
 mod vm_truth;
+
+#[path = "../words.rs"]
+mod words;
