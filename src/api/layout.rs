@@ -106,6 +106,11 @@ impl Layout {
         self.run_container(id).join("pids-limit")
     }
 
+    /// System call filters that crun has compiled, for all containers: one of its own would begin empty at each start.
+    pub fn seccomp_cache(&self) -> PathBuf {
+        self.run().join("seccomp")
+    }
+
     /// Where a client that wants to be attached from the first instruction on listens.
     pub fn client_socket(&self, id: &ContainerId) -> PathBuf {
         self.run_container(id).join("client.sock")

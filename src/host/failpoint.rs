@@ -101,6 +101,10 @@ mod armed {
             self.after(Host.make_dir(path, mode))
         }
 
+        fn link(&mut self, target: &Path, path: &Path) -> io::Result<()> {
+            self.after(Host.link(target, path))
+        }
+
         fn write_file(
             &mut self,
             path: &Path,

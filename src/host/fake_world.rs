@@ -151,6 +151,10 @@ impl World for FakeWorld {
         self.effect(|_| Host.make_dir(path, mode), |_, _| {})
     }
 
+    fn link(&mut self, target: &Path, path: &Path) -> io::Result<()> {
+        self.effect(|_| Host.link(target, path), |_, _| {})
+    }
+
     fn write_file(
         &mut self,
         path: &Path,

@@ -80,6 +80,12 @@ impl Runtime {
         )
     }
 
+    /// Where below its state directory the runtime keeps what it may use again for other containers.
+    pub fn cache(&self, layout: &Layout, id: &ContainerId) -> Option<PathBuf> {
+        self.is_crun()
+            .then(|| layout.runtime_state(id).join(".cache"))
+    }
+
     /// `start`: lets the program run.
     pub fn start(&self, layout: &Layout, id: &ContainerId) -> Command {
         self.command(layout, id, &["start".into(), id.as_str().into()])

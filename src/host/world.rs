@@ -51,6 +51,11 @@ pub trait World {
     /// # Errors
     /// As mkdir(2).
     fn make_dir(&mut self, path: &Path, mode: u32) -> io::Result<()>;
+    /// Makes a symlink; there already is good.
+    ///
+    /// # Errors
+    /// As symlink(2).
+    fn link(&mut self, target: &Path, path: &Path) -> io::Result<()>;
     /// Writes a whole file with this mode: temporary name, then rename.
     ///
     /// # Errors
@@ -121,6 +126,13 @@ impl World for Host {
                 .mode(mode)
                 .recursive(true)
                 .create(path),
+            other => other,
+        }
+    }
+
+    fn link(&mut self, target: &Path, path: &Path) -> io::Result<()> {
+        match std::os::unix::fs::symlink(target, path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         }
     }

@@ -104,6 +104,11 @@ pub fn prepare(
     for dir in [layout.bundle(id), layout.runtime_state(id)] {
         effect("make directory", &dir, world.make_dir(&dir, 0o700))?;
     }
+    if let Some(path) = runtime.cache(layout, id) {
+        let shared = layout.seccomp_cache();
+        effect("make directory", &shared, world.make_dir(&shared, 0o700))?;
+        effect("link", &path, world.link(&shared, &path))?;
+    }
     let (rootfs, image) = root::make(&definition, layout, world)?;
     guard::check(&rootfs)?;
     let ground = Ground {
