@@ -17,7 +17,6 @@ const REFUSED: [&str; 5] = [
 /// What is still missing.
 const MISSING: &[&str] = &[
     "add-host",
-    "chrootdirs",
     "dns",
     "dns-option",
     "dns-search",
@@ -30,11 +29,9 @@ const MISSING: &[&str] = &[
     "hosts-file",
     "hostuser",
     "http-proxy",
-    "image-volume",
     "init",
     "init-path",
     "label-file",
-    "mount",
     "no-hostname",
     "no-hosts",
     "oom-kill-disable",
@@ -42,16 +39,11 @@ const MISSING: &[&str] = &[
     "passwd",
     "passwd-entry",
     "personality",
-    "read-only",
-    "read-only-tmpfs",
     "requires",
-    "secret",
-    "shm-size",
     "shm-size-systemd",
     "subgidname",
     "subuidname",
     "systemd",
-    "tmpfs",
     "tty",
     "tz",
     "uidmap",
@@ -60,8 +52,6 @@ const MISSING: &[&str] = &[
     "unsetenv",
     "unsetenv-all",
     "userns",
-    "volume",
-    "volumes-from",
 ];
 
 struct Flag<'a> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::types::{ContainerId, ContainerName, UnitName};
+use crate::types::{ContainerId, ContainerName, UnitName, VolumeName};
 
 /// The directories of one installation (`--root` puts them below another directory, for tests).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -61,6 +61,31 @@ impl Layout {
         self.container(id).join("last-start")
     }
 
+    /// Where changes of the overlay mounts of a run go; they end with it.
+    pub fn overlays(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("overlays")
+    }
+
+    /// Directory of all volumes.
+    pub fn volumes(&self) -> PathBuf {
+        self.state().join("volumes")
+    }
+
+    /// Directory of one volume.
+    pub fn volume(&self, name: &VolumeName) -> PathBuf {
+        self.volumes().join(name.as_str())
+    }
+
+    /// The files of one volume.
+    pub fn volume_data(&self, name: &VolumeName) -> PathBuf {
+        self.volume(name).join("_data")
+    }
+
+    /// Directory of all secrets.
+    pub fn secrets(&self) -> PathBuf {
+        self.state().join("secrets")
+    }
+
     /// Directory of the links from name to container.
     pub fn names(&self) -> PathBuf {
         self.state().join("names")
@@ -79,6 +104,11 @@ impl Layout {
     /// The OCI bundle.
     pub fn bundle(&self, id: &ContainerId) -> PathBuf {
         self.run_container(id).join("bundle")
+    }
+
+    /// Where what the runtime is to bind is mounted first: images, parts of volumes, secrets.
+    pub fn mounts(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("mounts")
     }
 
     /// The runtime's own state directory (`runc --root`), one per container, so that it goes with the run directory.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
-use super::on_containers;
+use super::{objects, on_containers};
 use crate::container::create::Wish;
 use crate::definition::{Arity, ConfFiles, OptionSpec, Options, options, refusal};
 
@@ -35,10 +35,11 @@ pub fn command() -> Command {
         )
         .subcommands(container_verbs())
         .subcommands(image_verbs())
+        .subcommands(objects::verbs())
         .subcommands(other_verbs())
 }
 
-fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Arg {
+pub(super) fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Arg {
     Arg::new(name)
         .long(name)
         .short(short)
@@ -113,11 +114,12 @@ fn container_verbs() -> Vec<Command> {
                 Some('f'),
                 "Stop those that run; ignore those that are not there",
             ))
+            .arg(switch("volumes", Some('v'), "Also their anonymous volumes"))
             .arg(seconds()),
     ]
 }
 
-fn format() -> Arg {
+pub(super) fn format() -> Arg {
     Arg::new("format")
         .long("format")
         .value_name("FORMAT")

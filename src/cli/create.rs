@@ -42,7 +42,7 @@ impl CidFile {
         if let Some((path, file)) = &mut self.0
             && let Err(error) = file.write_all(definition.id.as_str().as_bytes())
         {
-            if let Err(error) = remove::remove(site, &definition.id, false, Patience::Own) {
+            if let Err(error) = remove::remove(site, &definition.id, false, Patience::Own, true) {
                 tracing::warn!(name = %definition.name, %error, "not removed");
             }
             return Err(CliError::io("write cidfile", show(path))(error));

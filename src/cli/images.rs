@@ -10,11 +10,10 @@ use serde_json::{Value, json};
 use super::error::CliError;
 use super::{Host, output, table, targets};
 use crate::api::ExitCode;
-use crate::container::remove;
 use crate::container::stop::Patience;
-use crate::definition::{Definition, Source};
+use crate::container::{remove, volumes};
+use crate::definition::Definition;
 use crate::image::{self, Image, Images, Progress};
-use crate::store::{self, Listed};
 
 /// podman-rmi(1), "Exit Status": a container uses it.
 const IN_USE: u8 = 2;
@@ -164,18 +163,7 @@ fn tell(error: image::Error, code: u8) -> Result<(), CliError> {
 }
 
 fn users_of(host: &Host, image: &str) -> Vec<Definition> {
-    let uses = |definition: &Definition| match &definition.source {
-        Source::Image { id, .. } => id == image,
-        Source::Rootfs { .. } => false,
-    };
-    let listed = store::list(&host.layout).unwrap_or_default().into_iter();
-    listed
-        .filter_map(|entry| match entry {
-            Listed::Good(definition) => Some(*definition),
-            Listed::Broken { .. } => None,
-        })
-        .filter(uses)
-        .collect()
+    volumes::image_users(&host.layout, image)
 }
 
 /// `rmi --force` also removes the containers of an image.
@@ -189,7 +177,13 @@ fn remove_users(host: &Host, images: &Images, name: &str) -> Result<(), CliError
     }
     let systemd = host.systemd()?;
     for definition in users {
-        match remove::remove(host.site(&systemd), &definition.id, true, Patience::Own) {
+        match remove::remove(
+            host.site(&systemd),
+            &definition.id,
+            true,
+            Patience::Own,
+            false,
+        ) {
             Err(error) if !error.is_not_found() => return Err(error.into()),
             _ => {}
         }

@@ -29,7 +29,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
 }
 
 /// RFC 3339; Go's zero time where nothing happened, as Podman has it.
-fn time(micros: u64) -> String {
+pub(super) fn time(micros: u64) -> String {
     if micros == 0 {
         "0001-01-01T00:00:00Z".to_owned()
     } else {

@@ -9,16 +9,19 @@ mod images;
 mod inspect;
 mod kill;
 mod logs;
+mod objects;
 mod output;
 mod ps;
 mod rm;
 mod run;
+mod secret;
 mod start;
 mod stop;
 mod system;
 mod table;
 mod targets;
 mod trace;
+mod volume;
 mod wait;
 
 use std::ffi::OsString;
@@ -91,6 +94,8 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "images" => images::list(args, host),
         "rmi" => images::remove(args, host),
         "image" => images::image(args, host),
+        "secret" => secret::run(args, host),
+        "volume" => volume::run(args, host),
         "system" => system::run(args, host),
         "container" => system::container(args, host),
         other => unreachable!("clap knows no verb {other}"),

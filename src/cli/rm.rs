@@ -22,7 +22,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
             Err(error) if error.is_not_found() => return tell(&error.into(), MISSING),
             other => other?,
         };
-        match remove::remove(site, &id, force, patience(args)) {
+        match remove::remove(site, &id, force, patience(args), args.get_flag("volumes")) {
             // It removed itself meanwhile.
             Err(error) if error.is_not_found() => output::say(text),
             Err(error @ ContainerError::State { .. }) => tell(&error.into(), RUNNING),

@@ -39,7 +39,7 @@ pub(super) fn discard(site: Site<'_>, definition: &Definition) {
     if !definition.options.remove {
         return;
     }
-    match remove::remove(site, &definition.id, true, Patience::Seconds(0)) {
+    match remove::remove(site, &definition.id, true, Patience::Seconds(0), true) {
         Err(error) if !error.is_not_found() => {
             tracing::warn!(name = %definition.name, %error, "not removed");
         }

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api::Layout;
-use crate::container::{exits, prepare};
+use crate::container::{exits, prepare, volumes};
+use crate::definition::Definition;
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
 use crate::host::world::{Durability, World};
 use crate::store;
-use crate::types::ContainerId;
+use crate::sys::paths::Lock;
+use crate::types::{ContainerId, VolumeName};
 
 /// Longest time for the runtime's delete.
 const DELETE_TIME: Duration = Duration::from_secs(10);
@@ -41,7 +43,8 @@ pub fn run(
         Err(_) => clear_files(layout, id, world),
     };
     let exit = fs::read_to_string(layout.exit_file(id)).ok();
-    if definition.is_some_and(|definition| definition.options.remove) {
+    if let Some(definition) = definition.filter(|definition| definition.options.remove) {
+        errors.extend(forget_volumes(layout, &definition, world));
         if let Some(text) = &exit {
             let kept = exits::keep(layout, id, text, world);
             note(&mut errors, "write", &layout.removed_exit(id), kept);
@@ -53,6 +56,45 @@ pub fn run(
         let path = layout.last_exit(id);
         let written = world.write_file(&path, text, 0o600, Durability::Synced);
         note(&mut errors, "write", &path, written);
+    }
+    errors
+}
+
+/// Removes the anonymous volumes of a container that nobody else has.
+pub fn forget_volumes(
+    layout: &Layout,
+    definition: &Definition,
+    world: &mut dyn World,
+) -> Vec<CleanupError> {
+    let mut errors = Vec::new();
+    let mounts = definition.options.files.effective().iter();
+    let own = mounts.filter(|mount| mount.anonymous);
+    for name in own.filter_map(|mount| mount.source.parse::<VolumeName>().ok()) {
+        let path = layout.volume(&name);
+        let hold = match store::volumes::hold(layout, Lock::Exclusive) {
+            Ok(hold) => hold,
+            Err(error) => {
+                note(
+                    &mut errors,
+                    "lock",
+                    &path,
+                    Err(std::io::Error::other(error)),
+                );
+                continue;
+            }
+        };
+        let users = volumes::users(layout, &name);
+        if users.iter().any(|user| *user != definition.id) {
+            continue;
+        }
+        let hidden = store::volumes::removing(layout, &name);
+        if hidden.exists() {
+            // An earlier try was cut off.
+            note(&mut errors, "remove", &hidden, world.remove_tree(&hidden));
+        }
+        note(&mut errors, "remove", &path, world.rename(&path, &hidden));
+        drop(hold);
+        note(&mut errors, "remove", &hidden, world.remove_tree(&hidden));
     }
     errors
 }
@@ -92,6 +134,25 @@ fn clear_files(layout: &Layout, id: &ContainerId, world: &mut dyn World) -> Vec<
         // To remove the tree now would remove the container's files.
         note(&mut errors, "unmount", &rootfs, Err(error));
         return errors;
+    }
+    let below = fs::read_dir(layout.mounts(id))
+        .into_iter()
+        .flatten()
+        .flatten();
+    for path in below.map(|entry| entry.path()) {
+        if let Err(error) = world.unmount(&path) {
+            note(&mut errors, "unmount", &path, Err(error));
+            return errors;
+        }
+    }
+    let overlays = layout.overlays(id);
+    if overlays.exists() {
+        note(
+            &mut errors,
+            "remove",
+            &overlays,
+            world.remove_tree(&overlays),
+        );
     }
     // The exit file stays, and so does the socket of a client that already waits for the next run.
     let kept = [layout.exit_file(id), layout.client_socket(id)];

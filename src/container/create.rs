@@ -1,14 +1,16 @@
 //! Makes a container: a definition on disk, and a unit file if it is to be kept.
 
 use std::fs;
+use std::path::Path;
 
-use super::{ContainerError, Site, conf, names, prepare, unit};
+use super::{ContainerError, Site, conf, names, prepare, unit, volumes};
+use crate::definition::mount::MountKind;
 use crate::definition::{Definition, DefinitionError, Options, Source, VERSION};
 use crate::host::cgroup::check_unified;
 use crate::host::runtime::Runtime;
 use crate::image::{Image, Images};
 use crate::store::{self, ContainerLock, StoreError};
-use crate::sys::{id::random_bytes, time::realtime};
+use crate::sys::{id::random_bytes, paths::Lock, time::realtime};
 use crate::types::{ContainerId, ContainerName};
 
 /// Tries for a name that is free; the first two have no number in it.
@@ -31,7 +33,10 @@ pub struct Wish {
 ///
 /// # Errors
 /// The wish cannot be fulfilled, or the records cannot be written; nothing is left then.
-pub fn create(site: Site<'_>, wish: Wish) -> Result<(Definition, ContainerLock), ContainerError> {
+pub fn create(
+    site: Site<'_>,
+    mut wish: Wish,
+) -> Result<(Definition, ContainerLock), ContainerError> {
     check_unified()?;
     wish.options.check()?;
     let conf = conf::load(site.layout, &wish.options.conf)?;
@@ -42,21 +47,36 @@ pub fn create(site: Site<'_>, wish: Wish) -> Result<(Definition, ContainerLock),
         .transpose()?;
     // The image must not go before the container that uses it is on record.
     let _hold = images.as_ref().map(Images::hold).transpose()?;
-    let source = match &images {
-        Some(images) => image_source(&images.resolve(&wish.from)?, &wish)?,
-        None => rootfs_source(&wish)?,
+    let image = images.as_ref().map(|images| images.resolve(&wish.from));
+    let image = image.transpose()?;
+    let source = match &image {
+        Some(image) => image_source(image, &wish)?,
+        None => rootfs_source(&mut wish)?,
     };
+    volumes::settle(site.layout, &mut wish.options, image.as_ref())?;
     store::sweep(site.layout)?;
+    let mounts = wish.options.files.effective().iter();
+    let has_volumes = { mounts }.any(|mount| mount.kind == MountKind::Volume);
+    // Nor must its volumes.
+    let _volumes = has_volumes
+        .then(|| store::volumes::hold(site.layout, Lock::Shared))
+        .transpose()?;
     let (definition, lock) = record(site, wish, source)?;
-    if !definition.options.remove {
-        let written = unit::plan(site, &definition).and_then(|unit| unit::write(site, &unit));
-        if let Err(error) = written {
-            // The first error is the one to tell.
-            let _ = store::remove(site.layout, &lock, &definition.id);
-            return Err(error);
-        }
+    if let Err(error) = complete(site, &definition) {
+        // The first error is the one to tell.
+        let _ = store::remove(site.layout, &lock, &definition.id);
+        return Err(error);
     }
     Ok((definition, lock))
+}
+
+/// What a container on record needs besides.
+fn complete(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    volumes::make(site.layout, definition)?;
+    if definition.options.remove {
+        return Ok(());
+    }
+    unit::write(site, &unit::plan(site, definition)?)
 }
 
 fn image_source(image: &Image, wish: &Wish) -> Result<Source, ContainerError> {
@@ -89,7 +109,16 @@ fn image_source(image: &Image, wish: &Wish) -> Result<Source, ContainerError> {
     })
 }
 
-fn rootfs_source(wish: &Wish) -> Result<Source, ContainerError> {
+fn rootfs_source(wish: &mut Wish) -> Result<Source, ContainerError> {
+    if let Some((path, option)) = wish.from.rsplit_once(':')
+        && !Path::new(&wish.from).exists()
+    {
+        match option {
+            "O" => wish.options.files.rootfs_overlay = true,
+            _ => return Err(DefinitionError::RootfsOption(option.to_owned()).into()),
+        }
+        wish.from = path.to_owned();
+    }
     let entrypoint = wish.options.entrypoint.as_deref().unwrap_or_default();
     if wish.command.is_empty() && entrypoint.is_empty() {
         return Err(DefinitionError::NoCommand.into());

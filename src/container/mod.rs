@@ -16,6 +16,7 @@ pub mod restore;
 pub mod start;
 pub mod stop;
 pub mod unit;
+pub mod volumes;
 pub mod wait;
 
 #[cfg(test)]

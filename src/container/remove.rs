@@ -11,7 +11,8 @@ use crate::host::world::Host;
 use crate::store::{self, ContainerLock, StoreError, remove_tree};
 use crate::types::{ContainerId, UnitName};
 
-/// Removes a container. With `force` one that runs is stopped before, with this patience.
+/// Removes a container. With `force` one that runs is stopped before, with this patience. With `volumes`, or if the
+/// container removes itself, its anonymous volumes go too.
 ///
 /// # Errors
 /// It runs and `force` is not given, or something of it cannot be removed.
@@ -20,9 +21,17 @@ pub fn remove(
     id: &ContainerId,
     force: bool,
     patience: Patience,
+    volumes: bool,
 ) -> Result<(), ContainerError> {
     match store::load(site.layout, id) {
-        Ok(definition) => remove_good(site, &definition, force, patience),
+        Ok(definition) => {
+            remove_good(site, &definition, force, patience)?;
+            if !volumes && !definition.options.remove {
+                return Ok(());
+            }
+            let problems = cleanup::forget_volumes(site.layout, &definition, &mut Host);
+            told(&definition, &problems)
+        }
         Err(StoreError::Broken { .. }) => remove_broken(site, id),
         Err(error) => Err(error.into()),
     }
@@ -81,6 +90,10 @@ fn clear(
         return Ok(());
     };
     let problems = cleanup::clear_run(site.layout, &definition.id, &runtime, cgroup, &mut Host);
+    told(definition, &problems)
+}
+
+fn told(definition: &Definition, problems: &[cleanup::CleanupError]) -> Result<(), ContainerError> {
     if problems.is_empty() {
         return Ok(());
     }

@@ -51,7 +51,7 @@ fn drop_leftover(site: Site<'_>, definition: &Definition) -> Result<(), Containe
     let start = text.and_then(|text| LastStart::parse(&text).ok());
     match start {
         Some(start) if start.boot_id != boot_id() => {
-            remove::remove(site, &definition.id, false, Patience::Own)
+            remove::remove(site, &definition.id, false, Patience::Own, true)
         }
         _ => Ok(()),
     }

@@ -8,13 +8,14 @@ mod files;
 mod isolation;
 mod limits;
 mod log;
+pub mod mount;
 mod options;
 mod process;
 
 use serde::{Deserialize, Serialize};
 
 pub use devices::{Device, DeviceRule};
-pub use files::FileOptions;
+pub use files::{FileOptions, ImageVolumes, Secret, SecretUse};
 pub use isolation::{
     CapabilityWish, IsolationOptions, Namespace, Seccomp, SeccompPolicy, parse_capability,
     parse_sysctl,
@@ -180,6 +181,23 @@ pub enum DefinitionError {
     /// Memory and swap together are less than memory alone.
     #[error("--memory-swap counts memory too and cannot be less than --memory")]
     SwapBelowMemory,
+    /// Two mounts at one place.
+    #[error("{0}: duplicate mount destination")]
+    DuplicateMount(String),
+    /// A mount that cannot be made.
+    #[error("mount: {0}")]
+    Mount(String),
+    /// What stands behind the path of `--rootfs`.
+    #[error("--rootfs: option {0:?} is not supported, only O is")]
+    RootfsOption(String),
+    /// A volume of the image that cannot be made.
+    #[error("volume {volume:?} of the image: {reason}")]
+    ImageVolume {
+        /// As the image has it.
+        volume: String,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 impl Options {
@@ -213,6 +231,7 @@ impl Options {
             ));
         }
         self.limits.check(self.memory)?;
+        self.files.check()?;
         self.isolation.check(self)
     }
 }

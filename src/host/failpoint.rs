@@ -43,7 +43,7 @@ mod armed {
     use nix::unistd::{getpid, getppid, pause};
 
     use super::super::runtime::Command;
-    use super::super::world::{Durability, Host, Overlay, World};
+    use super::super::world::{Durability, Host, Inside, Overlay, PrivateFile, World};
     use super::Who;
 
     /// An effect was done.
@@ -149,6 +149,26 @@ mod armed {
 
         fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
             self.after(Host.rename(from, to))
+        }
+
+        fn make_inside(&mut self, root: &Path, path: &Path, what: Inside) -> io::Result<()> {
+            self.after(Host.make_inside(root, path, what))
+        }
+
+        fn bind_inside(&mut self, root: &Path, path: &Path, target: &Path) -> io::Result<()> {
+            self.after(Host.bind_inside(root, path, target))
+        }
+
+        fn mount_private(&mut self, target: &Path, files: &[PrivateFile]) -> io::Result<()> {
+            self.after(Host.mount_private(target, files))
+        }
+
+        fn copy_up(&mut self, volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
+            self.after(Host.copy_up(volume, root, target))
+        }
+
+        fn chown_tree(&mut self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+            self.after(Host.chown_tree(path, uid, gid))
         }
     }
 }

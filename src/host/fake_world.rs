@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::runtime::Command;
-use super::world::{Durability, Host, Overlay, World};
+use super::world::{Durability, Host, Inside, Overlay, PrivateFile, World};
 
 /// How far an effect got that the cut hit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -280,5 +280,43 @@ impl World for FakeWorld {
             },
             |_, _| {},
         )
+    }
+
+    fn make_inside(&mut self, root: &Path, path: &Path, what: Inside) -> io::Result<()> {
+        self.effect(|_| Host.make_inside(root, path, what), |_, _| {})
+    }
+
+    fn bind_inside(&mut self, _root: &Path, _path: &Path, target: &Path) -> io::Result<()> {
+        self.effect(
+            |world| {
+                fs::create_dir_all(target)?;
+                world.mounts.insert(target.to_owned());
+                Ok(())
+            },
+            |_, _| fs::create_dir_all(target).unwrap_or_default(),
+        )
+    }
+
+    fn mount_private(&mut self, target: &Path, _files: &[PrivateFile]) -> io::Result<()> {
+        self.effect(
+            |world| {
+                world.mounts.insert(target.to_owned());
+                Ok(())
+            },
+            |_, _| {},
+        )
+    }
+
+    fn copy_up(&mut self, volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
+        self.effect(
+            |_| Host.copy_up(volume, root, target),
+            |_, _| {
+                let _ = fs::create_dir_all(volume.join(".copy/half"));
+            },
+        )
+    }
+
+    fn chown_tree(&mut self, _path: &Path, _uid: u32, _gid: u32) -> io::Result<()> {
+        self.effect(|_| Ok(()), |_, _| {})
     }
 }

@@ -5,6 +5,7 @@ pub mod dbus;
 pub mod failpoint;
 #[cfg(test)]
 pub(crate) mod fake_world;
+mod inside;
 pub mod runtime;
 pub mod systemd;
 pub mod world;

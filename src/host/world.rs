@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use nix::mount::MntFlags;
 
+pub use super::inside::{Inside, PrivateFile};
 use super::runtime::Command;
-use super::{cgroup, gone_is_good};
+use super::{cgroup, gone_is_good, inside};
 use crate::image::{self, overlay::Writable};
 use crate::sys::exec::Exec;
 use crate::sys::mount::Attr;
@@ -112,6 +113,31 @@ pub trait World {
     /// # Errors
     /// As rename(2).
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Makes a mount point or working directory where it is missing inside a root, by descriptors.
+    ///
+    /// # Errors
+    /// As openat2(2), mkdirat(2), fchownat(2).
+    fn make_inside(&mut self, root: &Path, path: &Path, what: Inside) -> io::Result<()>;
+    /// Binds what is at a path inside a root on a new file or directory, by descriptors.
+    ///
+    /// # Errors
+    /// As openat2(2), move_mount(2).
+    fn bind_inside(&mut self, root: &Path, path: &Path, target: &Path) -> io::Result<()>;
+    /// Mounts a new tmpfs of root's with these files.
+    ///
+    /// # Errors
+    /// As fsmount(2), openat2(2), write(2).
+    fn mount_private(&mut self, target: &Path, files: &[PrivateFile]) -> io::Result<()>;
+    /// Fills a new, empty volume with what a root has at a path.
+    ///
+    /// # Errors
+    /// A file operation that failed; the next call goes on.
+    fn copy_up(&mut self, volume: &Path, root: &Path, target: &Path) -> io::Result<()>;
+    /// Gives a tree to a user and group.
+    ///
+    /// # Errors
+    /// As openat2(2), fchownat(2).
+    fn chown_tree(&mut self, path: &Path, uid: u32, gid: u32) -> io::Result<()>;
 }
 
 /// The host itself.
@@ -232,6 +258,26 @@ impl World for Host {
 
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         gone_is_good(fs::rename(from, to))
+    }
+
+    fn make_inside(&mut self, root: &Path, path: &Path, what: Inside) -> io::Result<()> {
+        inside::make(root, path, what)
+    }
+
+    fn bind_inside(&mut self, root: &Path, path: &Path, target: &Path) -> io::Result<()> {
+        inside::bind(root, path, target)
+    }
+
+    fn mount_private(&mut self, target: &Path, files: &[PrivateFile]) -> io::Result<()> {
+        inside::mount_private(target, files)
+    }
+
+    fn copy_up(&mut self, volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
+        crate::store::copy_up::copy_up(volume, root, target)
+    }
+
+    fn chown_tree(&mut self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+        inside::chown_tree(path, uid, gid)
     }
 }
 

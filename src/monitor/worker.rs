@@ -76,7 +76,7 @@ fn prepare_and_become(
         now: u64::try_from(realtime().as_micros()).unwrap_or(u64::MAX),
     };
     let prepared = prepare::prepare(&context.id, &run, &mut failpoint::host(Who::Prepare))
-        .map_err(|error| ours(Box::new(error)))?;
+        .map_err(|error| (error.exit_code(), error.into()))?;
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }

@@ -5,10 +5,14 @@
 //! has locked is what a crash left behind, and counts as free. Damage to one container never hides another.
 
 mod container;
+mod copy_tree;
+pub mod copy_up;
 mod directory;
 mod lock;
 mod lookup;
 mod names;
+pub mod secrets;
+pub mod volumes;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,6 +51,22 @@ pub enum StoreError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Nothing of that name.
+    #[error("no {kind} with name{} \"{name}\"{}: no such {kind}", or_id(kind).0, or_id(kind).1)]
+    NoSuchObject {
+        /// `volume` or `secret`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// The name is taken.
+    #[error("{kind} with name {name} already exists: {kind} name in use")]
+    ObjectExists {
+        /// `volume` or `secret`.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
     /// A file operation failed.
     #[error("{action} {}", path.display())]
     Io {
@@ -57,6 +77,14 @@ pub enum StoreError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+/// Podman's words: a secret has an id too, a volume is looked for.
+fn or_id(kind: &str) -> (&'static str, &'static str) {
+    match kind {
+        "secret" => (" or id", ""),
+        _ => ("", " found"),
+    }
 }
 
 impl StoreError {
@@ -72,7 +100,7 @@ impl StoreError {
 
     /// Whether the container asked for is simply not there.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::NoSuchContainer(_))
+        matches!(self, Self::NoSuchContainer(_) | Self::NoSuchObject { .. })
     }
 }
 

@@ -5,6 +5,7 @@ mod duration;
 mod exit;
 mod exit_code;
 mod id;
+mod object_name;
 mod signal;
 mod size;
 
@@ -13,5 +14,6 @@ pub use duration::{DurationError, parse_duration};
 pub use exit::{Ended, ExitStatus, StopKind};
 pub use exit_code::ExitCode;
 pub use id::{ContainerId, ContainerName, IdError, NameError, UnitName};
+pub use object_name::{ObjectNameError, SecretName, VolumeName};
 pub use signal::{Signal, SignalError};
 pub use size::{SizeError, parse_size};

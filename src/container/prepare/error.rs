@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::user;
+use crate::api::ExitCode;
 use crate::container::conf::ConfError;
 use crate::definition::DefinitionError;
 use crate::host::runtime::RuntimeError;
@@ -44,6 +45,14 @@ pub enum PrepareError {
         /// The cause.
         source: io::Error,
     },
+    /// The working directory cannot be used.
+    #[error("workdir {path:?} {reason}")]
+    Workdir {
+        /// Path in the container.
+        path: PathBuf,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// The container cannot be locked.
     #[error(transparent)]
     Lock(#[from] StoreError),
@@ -57,6 +66,16 @@ pub enum PrepareError {
         /// The cause.
         source: io::Error,
     },
+}
+
+impl PrepareError {
+    /// What the run ends with (podman-run(1), "Exit Status").
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Workdir { .. } => ExitCode::NotExecutable.number(),
+            _ => ExitCode::Error.number(),
+        }
+    }
 }
 
 /// Names object and action of an effect.

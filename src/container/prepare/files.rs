@@ -1,8 +1,250 @@
-//! What is mounted besides the root.
+//! What is mounted besides the root: sources are made ready and mount points made, so that the runtime only mounts.
 
-use super::Ground;
-use crate::plan::bundle::FileFacts;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 
-pub(super) fn facts(_ground: &Ground) -> FileFacts {
-    FileFacts {}
+use nix::libc::{O_DIRECTORY, O_PATH};
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use super::error::{PrepareError, effect};
+use super::{Ground, secrets};
+use crate::definition::mount::{Mount, MountKind};
+use crate::host::world::{Inside, Overlay, World};
+use crate::image::Images;
+use crate::plan::bundle::{FileFacts, Forbids, MountFacts, UserFacts};
+use crate::store::volumes;
+use crate::sys::paths::{Lock, Root};
+use crate::types::VolumeName;
+
+/// Gathers what the plan must know, and makes ready what is to be mounted.
+pub(super) fn prepare(
+    ground: &Ground,
+    user: &UserFacts,
+    world: &mut dyn World,
+) -> Result<FileFacts, PrepareError> {
+    let mut facts = FileFacts::default();
+    let mounts = ground.definition.options.files.effective();
+    for (number, mount) in mounts.iter().enumerate() {
+        let ready = source(ground, mount, number, world)?;
+        if mount.has("U") && !ready.source.as_os_str().is_empty() {
+            let given = world.chown_tree(&ready.source, user.uid, user.gid);
+            effect("change owner of", &ready.source, given)?;
+        }
+        facts.mounts.push(ready);
+    }
+    targets(ground, mounts, &facts.mounts, world)?;
+    secrets::prepare(ground, user, &mut facts, world)?;
+    Ok(facts)
+}
+
+fn source(
+    ground: &Ground,
+    mount: &Mount,
+    number: usize,
+    world: &mut dyn World,
+) -> Result<MountFacts, PrepareError> {
+    let mut facts = MountFacts::default();
+    match mount.kind {
+        MountKind::Tmpfs | MountKind::Ramfs | MountKind::Devpts => {
+            facts.directory = true;
+            return Ok(facts);
+        }
+        MountKind::Bind | MountKind::Glob => {
+            if mount.has("no-dereference") && !ground.runtime.is_crun() {
+                let error = io::Error::other("no-dereference needs the runtime crun");
+                return effect("mount", Path::new(&mount.source), Err(error));
+            }
+            facts.source = PathBuf::from(&mount.source);
+            facts.forbids = effect("look at", &facts.source, forbids(&facts.source))?;
+        }
+        MountKind::Volume => {
+            facts.source = volume(ground, mount, world)?;
+            facts.forbids = Forbids::VOLUME;
+        }
+        MountKind::Image => facts.source = image(ground, mount, number, world)?,
+    }
+    if let Some(subpath) = &mount.subpath {
+        let target = own_place(ground, &format!("{number}.part"), world)?;
+        let bound = world.bind_inside(&facts.source, Path::new(subpath), &target);
+        effect("bind subpath of", &facts.source, bound)?;
+        facts.source = target;
+    }
+    let about = effect("look at", &facts.source, fs::metadata(&facts.source))?;
+    facts.directory = about.is_dir();
+    if mount.has("O") {
+        facts.overlay = Some(overlay_dirs(ground, mount, number, world)?);
+    }
+    Ok(facts)
+}
+
+/// What the file system of a path forbids, so that its mount in the container does too (statvfs(3)).
+fn forbids(path: &Path) -> io::Result<Forbids> {
+    let flags = statvfs(path)?.flags();
+    Ok(Forbids {
+        exec: flags.contains(FsFlags::ST_NOEXEC),
+        suid: flags.contains(FsFlags::ST_NOSUID),
+        dev: flags.contains(FsFlags::ST_NODEV),
+    })
+}
+
+/// A volume's directory; the volume is made if it is not there, and filled if nobody has had it.
+fn volume(ground: &Ground, mount: &Mount, world: &mut dyn World) -> Result<PathBuf, PrepareError> {
+    let layout = ground.run.layout;
+    let name: VolumeName = mount.source.parse().map_err(|error| {
+        let path = PathBuf::from(&mount.source);
+        let source = io::Error::other::<crate::types::ObjectNameError>(error);
+        let what = "use volume";
+        PrepareError::Effect { what, path, source }
+    })?;
+    let path = layout.volume(&name);
+    if !path.is_dir() {
+        let _hold = volumes::hold(layout, Lock::Shared)?;
+        volumes::ensure(layout, &name, mount.anonymous)?;
+    }
+    if !mount.has("nocopy") && mount.subpath.is_none() {
+        let copied = world.copy_up(&path, ground.rootfs, Path::new(&mount.target));
+        effect("copy files of the image to volume", &path, copied)?;
+    }
+    Ok(layout.volume_data(&name))
+}
+
+/// The files of an image, mounted with a layer for changes.
+fn image(
+    ground: &Ground,
+    mount: &Mount,
+    number: usize,
+    world: &mut dyn World,
+) -> Result<PathBuf, PrepareError> {
+    let images = Images::open(&ground.run.layout.state())?;
+    let image = images.resolve(&mount.source)?;
+    let (upper, work) = overlay_dirs(ground, mount, number, world)?;
+    let target = own_place(ground, &number.to_string(), world)?;
+    effect("make directory", &target, world.make_dir(&target, 0o755))?;
+    let overlay = Overlay {
+        lower: image.lower_dirs(),
+        upper,
+        work,
+        target,
+        empty: images.empty_dir(),
+    };
+    let mounted = world.mount_overlay(&overlay);
+    effect("mount overlay at", &overlay.target, mounted)?;
+    Ok(overlay.target)
+}
+
+/// A path for something of ours to be mounted at.
+pub(super) fn own_place(
+    ground: &Ground,
+    name: &str,
+    world: &mut dyn World,
+) -> Result<PathBuf, PrepareError> {
+    let directory = ground.run.layout.mounts(&ground.definition.id);
+    effect(
+        "make directory",
+        &directory,
+        world.make_dir(&directory, 0o700),
+    )?;
+    Ok(directory.join(name))
+}
+
+/// Upper and work directory of an overlay: the user's, or new ones that go with the run.
+fn overlay_dirs(
+    ground: &Ground,
+    mount: &Mount,
+    number: usize,
+    world: &mut dyn World,
+) -> Result<(PathBuf, PathBuf), PrepareError> {
+    if let (Some(upper), Some(work)) = (mount.value_of("upperdir"), mount.value_of("workdir")) {
+        return Ok((upper.into(), work.into()));
+    }
+    let own = ground.run.layout.overlays(&ground.definition.id);
+    let own = own.join(number.to_string());
+    effect("make directory", &own, world.make_dir(&own, 0o700))?;
+    let (upper, work) = (own.join("upper"), own.join("work"));
+    for dir in [&upper, &work] {
+        effect("make directory", dir, world.make_dir(dir, 0o755))?;
+    }
+    Ok((upper, work))
+}
+
+/// Makes mount points that are missing, each in what will be mounted around it. The runtime would make them by path.
+fn targets(
+    ground: &Ground,
+    mounts: &[Mount],
+    facts: &[MountFacts],
+    world: &mut dyn World,
+) -> Result<(), PrepareError> {
+    for (mount, own) in mounts.iter().zip(facts) {
+        let target = Path::new(&mount.target);
+        let around = mounts
+            .iter()
+            .zip(facts)
+            .filter(|(other, _)| other.target != mount.target && target.starts_with(&other.target));
+        let innermost =
+            around.max_by_key(|(other, _)| Path::new(&other.target).components().count());
+        let (root, path) = match innermost {
+            Some((_, outer)) if outer.source.as_os_str().is_empty() || outer.overlay.is_some() => {
+                continue;
+            }
+            Some((other, outer)) => {
+                let below = target.strip_prefix(&other.target).unwrap_or(target);
+                (outer.source.as_path(), below)
+            }
+            // A new tmpfs for each run, which nobody can have prepared.
+            None if target.starts_with("/dev") => continue,
+            None => (ground.rootfs, target),
+        };
+        let what = match own.directory {
+            true => Inside::Directory(0, 0),
+            false => Inside::File,
+        };
+        effect(
+            "make mount point",
+            target,
+            world.make_inside(root, path, what),
+        )?;
+    }
+    Ok(())
+}
+
+/// Makes the image's working directory where it is missing, and gives it to the user (CVE-2026-55686); the user's own
+/// has to be there. One that lies in what is mounted is none of ours.
+pub(super) fn workdir(
+    ground: &Ground,
+    path: &Path,
+    user: &UserFacts,
+    world: &mut dyn World,
+) -> Result<(), PrepareError> {
+    let clean = crate::definition::mount::clean(&path.to_string_lossy());
+    let clean = Path::new(&clean);
+    let refused = |reason| PrepareError::Workdir {
+        path: path.to_owned(),
+        reason,
+    };
+    if clean.starts_with("/proc") {
+        // It would lead to what the runtime has open (CVE-2024-21626).
+        return Err(refused("is in /proc, which is no place for it"));
+    }
+    let mounts = ground.definition.options.files.effective();
+    let kernels = ["/dev", "/sys"].iter().any(|dir| clean.starts_with(dir));
+    let mounted = mounts.iter().any(|mount| clean.starts_with(&mount.target));
+    if clean == Path::new("/") || kernels || mounted {
+        return Ok(());
+    }
+    let root = Root::open(ground.rootfs);
+    let root = effect("open root directory", ground.rootfs, root)?;
+    match root.open_in(path, O_PATH | O_DIRECTORY, 0) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(refused("exists in the container, but is not a directory"));
+        }
+        Err(_) if ground.definition.options.workdir.is_some() => {
+            return Err(refused("does not exist in the container"));
+        }
+        Err(_) => {}
+    }
+    let what = Inside::Directory(user.uid, user.gid);
+    let made = world.make_inside(ground.rootfs, path, what);
+    effect("make working directory", path, made)
 }

@@ -11,6 +11,7 @@ mod limits;
 mod process;
 mod root;
 mod seccomp;
+mod secrets;
 mod user;
 
 use std::fs;
@@ -154,18 +155,23 @@ struct Ground<'a> {
 
 /// Writes files and config.json; returns what was left out, one line each.
 fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Vec<String>, PrepareError> {
+    let process = process::facts(ground)?;
+    let files = files::prepare(ground, &process.user, world)?;
     let facts = BundleFacts {
         image: ground.image.clone(),
         rootfs: ground.rootfs.to_owned(),
         cgroup: ground.run.cgroup.payload(),
-        process: process::facts(ground)?,
-        files: files::facts(ground),
+        process,
+        files,
         etc: etc::facts(ground),
         isolation: isolation::facts(ground)?,
         limits: limits::facts(ground)?,
         conf: ground.conf.clone(),
     };
     let planned = bundle::plan(ground.definition, &facts)?;
+    if let Some(process) = planned.spec.process() {
+        files::workdir(ground, process.cwd(), &facts.process.user, world)?;
+    }
     for (path, contents) in &planned.etc {
         effect(
             "write",

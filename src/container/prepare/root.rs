@@ -23,19 +23,47 @@ pub(super) fn make(
                 path: path.clone(),
                 source,
             })?;
-            return Ok((real, ImageDefaults::default()));
+            let root = match definition.options.files.rootfs_overlay {
+                true => over(definition, layout, real, world)?,
+                false => real,
+            };
+            return Ok((root, ImageDefaults::default()));
         }
         Source::Image { id, .. } => id,
     };
     let images = Images::open(&layout.state())?;
     let image = images.resolve(id)?;
+    let lower = image.lower_dirs();
+    let root = mount(definition, layout, lower, images.empty_dir(), world)?;
+    Ok((root, defaults(&image)))
+}
+
+/// A directory of the host with a layer for changes on it.
+fn over(
+    definition: &Definition,
+    layout: &Layout,
+    directory: PathBuf,
+    world: &mut dyn World,
+) -> Result<PathBuf, PrepareError> {
+    // It is there, so that nothing stands in for a missing layer.
+    let empty = directory.clone();
+    mount(definition, layout, vec![directory], empty, world)
+}
+
+fn mount(
+    definition: &Definition,
+    layout: &Layout,
+    lower: Vec<PathBuf>,
+    empty: PathBuf,
+    world: &mut dyn World,
+) -> Result<PathBuf, PrepareError> {
     let own = layout.rootfs(&definition.id);
     let overlay = Overlay {
-        lower: image.lower_dirs(),
+        lower,
         upper: own.join("upper"),
         work: own.join("work"),
         target: layout.bundle(&definition.id).join("rootfs"),
-        empty: images.empty_dir(),
+        empty,
     };
     effect("make directory", &own, world.make_dir(&own, 0o700))?;
     // The upper directory is the container's `/` and must be readable by its users.
@@ -47,7 +75,7 @@ pub(super) fn make(
         &overlay.target,
         world.mount_overlay(&overlay),
     )?;
-    Ok((overlay.target, defaults(&image)))
+    Ok(overlay.target)
 }
 
 fn defaults(image: &Image) -> ImageDefaults {

@@ -9,10 +9,12 @@ mod isolation;
 mod lifecycle;
 mod limits;
 mod logs;
+mod mount_text;
 mod network;
 mod parse;
 mod process;
 mod refused;
+mod secret_text;
 #[cfg(test)]
 mod tests;
 

@@ -6,19 +6,55 @@ use oci_spec::runtime::Mount;
 
 use super::BundleFacts;
 use super::isolation::{Namespaces, is_privileged};
+use super::mounts::{self, MountFacts};
 use crate::definition::{Definition, Namespace};
 
 /// What the plan must know of the host's files.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct FileFacts {}
+pub struct FileFacts {
+    /// What is known of the user's mounts, in their order.
+    pub mounts: Vec<MountFacts>,
+    /// Files and directories of secrets and credentials.
+    pub secrets: Vec<GivenFile>,
+    /// Variables that secrets become.
+    pub secret_env: Vec<(String, String)>,
+}
+
+/// Something of the host's that is bound into this container only.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct GivenFile {
+    /// Path on the host.
+    pub source: PathBuf,
+    /// Path in the container.
+    pub target: String,
+    /// Whether the payload may not change it.
+    pub read_only: bool,
+}
 
 pub(super) fn plan(definition: &Definition, facts: &BundleFacts) -> Vec<Mount> {
-    base(definition, facts)
+    let files = &definition.options.files;
+    let (before, behind) = mounts::plan(definition, facts);
+    let mut all = mounts::superseded(before, base(definition, facts), files);
+    mounts::read_only_tmpfs(files, &mut all);
+    all.extend(behind);
+    let secrets = facts.files.secrets.iter();
+    let wanted = secrets.filter(|given| !files.mounts_on(&given.target));
+    let mut given: Vec<Mount> = Vec::new();
+    given.extend(wanted.map(|given| {
+        let options: &[&str] = match given.read_only {
+            true => &["bind", "rprivate", "ro"],
+            false => &["bind", "rprivate"],
+        };
+        bind(&given.source, &given.target, options)
+    }));
+    mounts::close(files, &mut given);
+    all.extend(given);
+    all
 }
 
 /// Whether the user mounts something at a path of the container: that wins over ours.
-pub(super) fn user_mounts_on(_definition: &Definition, _target: &str) -> bool {
-    false
+pub(super) fn user_mounts_on(definition: &Definition, target: &str) -> bool {
+    definition.options.files.mounts_on(target)
 }
 
 /// What every container has.
@@ -81,16 +117,19 @@ fn shm(definition: &Definition, facts: &BundleFacts) -> Option<Mount> {
             "/dev/shm",
             &["bind", "rprivate", "nosuid", "noexec", "nodev"],
         )),
-        Namespace::Private | Namespace::Shareable | Namespace::Path(_) => Some(mount(
-            "/dev/shm",
-            "tmpfs",
-            "shm",
-            &["nosuid", "noexec", "nodev", "mode=1777", "size=65536000"],
-        )),
+        Namespace::Private | Namespace::Shareable | Namespace::Path(_) => {
+            let size = definition.options.files.shm_size;
+            let size = format!("size={}", size.unwrap_or(SHM_SIZE));
+            let options = ["nosuid", "noexec", "nodev", "mode=1777", &size];
+            Some(mount("/dev/shm", "tmpfs", "shm", &options))
+        }
     }
 }
 
-fn mount(target: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
+/// Bytes of /dev/shm if nobody says otherwise: 64000 KiB, as Podman has it.
+const SHM_SIZE: u64 = 65_536_000;
+
+pub(super) fn mount(target: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
     let mut mount = Mount::default();
     mount
         .set_destination(PathBuf::from(target))

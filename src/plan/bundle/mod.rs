@@ -6,6 +6,7 @@ mod etc;
 mod files;
 mod isolation;
 mod limits;
+mod mounts;
 mod pattern;
 mod process;
 mod seccomp;
@@ -16,7 +17,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Linux, Root, Spec};
+use oci_spec::runtime::{Linux, Process, Root, Spec};
 
 use crate::definition::{Definition, DefinitionError};
 use crate::plan::conf::Conf;
@@ -25,9 +26,10 @@ use crate::types::Signal;
 pub use cdi::{CdiFile, Edits};
 pub use devices::DeviceNode;
 pub use etc::EtcFacts;
-pub use files::FileFacts;
+pub use files::{FileFacts, GivenFile};
 pub use isolation::{IsolationFacts, is_privileged};
 pub use limits::LimitFacts;
+pub use mounts::{Forbids, MountFacts};
 pub use process::{ProcessFacts, UserFacts};
 pub use seccomp::{Profile as SeccompProfile, SeccompError};
 
@@ -92,7 +94,7 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
     let mut warnings = Vec::new();
     let mut root = Root::default();
     root.set_path(facts.rootfs.clone())
-        .set_readonly(Some(false));
+        .set_readonly(Some(definition.options.files.read_only));
     let mut linux = Linux::default();
     linux.set_cgroups_path(Some(PathBuf::from(&facts.cgroup)));
     isolation::plan(definition, facts, &mut linux);
@@ -100,11 +102,18 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
     limits::plan(definition, &facts.limits, &mut linux, &mut warnings);
     devices::plan(definition, facts, &mut linux, &mut warnings);
     let mut mounts = files::plan(definition, facts);
-    let etc = etc::plan(definition, facts);
+    let mut etc = etc::plan(definition, facts);
+    let wishes = &definition.options.files;
+    mounts::into_chroots(wishes, &mut etc.mounts);
+    mounts::close(wishes, &mut etc.mounts);
     mounts.extend(etc.mounts);
+    mounts::sort(&mut mounts);
+    mounts::root_propagation(definition, &mut linux);
+    let mut process = process::plan(definition, facts)?;
+    add_secrets(&mut process, &facts.files.secret_env);
     let mut spec = Spec::default();
     spec.set_root(Some(root))
-        .set_process(Some(process::plan(definition, facts)?))
+        .set_process(Some(process))
         .set_hostname(own_hostname(definition, facts))
         .set_mounts(Some(mounts))
         .set_linux(Some(linux))
@@ -117,6 +126,16 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
         etc: etc.files,
         warnings,
     })
+}
+
+/// Secrets win over every other variable of their name.
+fn add_secrets(process: &mut Process, secrets: &[(String, String)]) {
+    let mut env = process.env().clone().unwrap_or_default();
+    for (name, value) in secrets {
+        env.retain(|own| own.split_once('=').is_none_or(|(other, _)| other != name));
+        env.push(format!("{name}={value}"));
+    }
+    process.set_env(Some(env));
 }
 
 /// The name that the payload finds in its UTS namespace.

@@ -136,7 +136,9 @@ impl Unit {
         add(Service, "KillMode", text("mixed"));
         add(Service, "OOMPolicy", text("stop"));
         add(Service, "OOMScoreAdjust", Value::Int(-900));
-        add(Service, "PrivateMounts", Value::Bool(true));
+        // What is mounted inside a shared directory has to reach the host.
+        let private = !definition.options.files.shares_mounts();
+        add(Service, "PrivateMounts", Value::Bool(private));
         let stop = u64::from(definition.options.stop_timeout_or_default()) + STOP_MARGIN;
         add(Service, "TimeoutStopSec", Value::Seconds(stop));
         for (key, value) in limits::properties(definition) {

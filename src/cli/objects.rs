@@ -1,0 +1,88 @@
+//! The grammar of `volume` and `secret`.
+
+use clap::{Arg, ArgAction, Command};
+
+use super::args::{format, switch};
+
+pub(super) fn verbs() -> Vec<Command> {
+    vec![volume(), secret()]
+}
+
+fn name(what: &'static str) -> Arg {
+    Arg::new("name").value_name(what)
+}
+
+fn names(what: &'static str) -> Arg {
+    Arg::new("names").value_name(what).num_args(1..)
+}
+
+fn list(about: &'static str, quiet: &'static str) -> Command {
+    Command::new("ls")
+        .about(about)
+        .arg(switch("quiet", Some('q'), quiet))
+        .arg(format())
+}
+
+fn volume() -> Command {
+    Command::new("volume")
+        .about("Verbs on volumes")
+        .subcommand_required(true)
+        .subcommands([
+            Command::new("create")
+                .about("Make a volume")
+                .arg(switch("ignore", None, "One that is there is no error"))
+                .arg(name("NAME")),
+            list("List volumes", "Names only"),
+            Command::new("inspect")
+                .about("Show volumes as JSON")
+                .arg(names("VOLUME").required(true)),
+            Command::new("rm")
+                .about("Remove volumes")
+                .arg(switch("force", Some('f'), "Also their containers"))
+                .arg(names("VOLUME").required(true)),
+            Command::new("exists")
+                .about("End with 0 if the volume is there, else with 1")
+                .arg(name("VOLUME").required(true)),
+            Command::new("prune")
+                .about("Remove the volumes that no container has")
+                .arg(switch("force", Some('f'), "Nothing is asked anyway")),
+        ])
+}
+
+fn secret() -> Command {
+    let label = Arg::new("label")
+        .long("label")
+        .short('l')
+        .value_name("KEY[=VALUE]")
+        .action(ArgAction::Append)
+        .help("Add a label");
+    Command::new("secret")
+        .about("Verbs on secrets")
+        .subcommand_required(true)
+        .subcommands([
+            Command::new("create")
+                .about("Keep the contents of a file, - is standard input, as a secret")
+                .arg(switch("env", None, "The contents are those of a variable"))
+                .arg(switch("replace", None, "Replace a secret of this name"))
+                .arg(label)
+                .arg(name("NAME").required(true))
+                .arg(Arg::new("file").value_name("FILE|-").required(true)),
+            list("List secrets", "Ids only"),
+            Command::new("inspect")
+                .about("Show secrets as JSON")
+                .arg(switch("showsecret", None, "With their contents"))
+                .arg(names("SECRET").required(true)),
+            Command::new("rm")
+                .about("Remove secrets")
+                .arg(switch("all", Some('a'), "All of them").conflicts_with("names"))
+                .arg(switch(
+                    "ignore",
+                    Some('i'),
+                    "One that is not there is no error",
+                ))
+                .arg(names("SECRET").required_unless_present("all")),
+            Command::new("exists")
+                .about("End with 0 if the secret is there, else with 1")
+                .arg(name("SECRET").required(true)),
+        ])
+}

@@ -1,0 +1,151 @@
+//! `secret create`, `ls`, `inspect`, `rm`, `exists`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+
+use clap::ArgMatches;
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use super::{Host, inspect, output, table, targets};
+use crate::api::ExitCode;
+use crate::store::secrets::{self, MAX_SECRET, SecretRecord};
+use crate::sys::time::realtime;
+use crate::types::{ObjectNameError, SecretName};
+
+pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let (verb, args) = args.subcommand().expect("clap demands a verb");
+    match verb {
+        "create" => create(args, host),
+        "ls" => list(args, host),
+        "inspect" => show(args, host),
+        "rm" => delete(args, host),
+        "exists" => exists(args, host),
+        other => unreachable!("clap knows no verb {other}"),
+    }
+}
+
+fn create(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let one = |name| args.get_one::<String>(name).expect("clap demands one");
+    let name = one("name").parse::<SecretName>();
+    let name = name.map_err(|error: ObjectNameError| CliError::Usage(error.to_string()))?;
+    let mut labels = BTreeMap::new();
+    for label in targets::texts(args, "label") {
+        let (key, value) = label.split_once('=').unwrap_or((label, ""));
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    let data = match one("file").as_str() {
+        variable if args.get_flag("env") => {
+            let value = std::env::var_os(variable);
+            let missing = || {
+                CliError::Usage(format!(
+                    "cannot find store secret data: environment variable {variable} is not set"
+                ))
+            };
+            std::os::unix::ffi::OsStringExt::into_vec(value.ok_or_else(missing)?)
+        }
+        "-" => read(&mut io::stdin().lock(), "standard input")?,
+        path => {
+            let mut file = File::open(path).map_err(CliError::io("open", path))?;
+            read(&mut file, path)?
+        }
+    };
+    let id = secrets::create(&host.layout, &name, &data, labels, args.get_flag("replace"))?;
+    output::say(&id)?;
+    Ok(0)
+}
+
+/// All there is, but no more than a secret may have: the store tells what is wrong with one byte too many.
+fn read(from: &mut dyn Read, what: &str) -> Result<Vec<u8>, CliError> {
+    let mut data = Vec::new();
+    let limited = &mut from.take(MAX_SECRET as u64 + 1);
+    limited
+        .read_to_end(&mut data)
+        .map_err(CliError::io("read", what))?;
+    Ok(data)
+}
+
+fn list(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let all = secrets::list(&host.layout)?;
+    let json = args
+        .get_one::<String>("format")
+        .is_some_and(|format| format == "json");
+    let text = if json {
+        let all: Vec<Value> = all.iter().map(describe).collect();
+        format!("{:#}\n", Value::Array(all))
+    } else if args.get_flag("quiet") {
+        all.iter()
+            .map(|record| format!("{}\n", record.id))
+            .collect()
+    } else {
+        let now = realtime().as_micros() as u64;
+        let ago = |then: u64| format!("{} ago", table::span(now.saturating_sub(then)));
+        let rows = all.iter().map(|record| {
+            let name = record.name.to_string();
+            let (created, updated) = (ago(record.created), ago(record.updated));
+            [record.id.clone(), name, "file".to_owned(), created, updated]
+        });
+        let rows: Vec<_> = rows.collect();
+        table::render(["ID", "NAME", "DRIVER", "CREATED", "UPDATED"], &rows)
+    };
+    output::print(&text)?;
+    Ok(0)
+}
+
+fn describe(record: &SecretRecord) -> Value {
+    json!({
+        "ID": record.id,
+        "CreatedAt": inspect::time(record.created),
+        "UpdatedAt": inspect::time(record.updated),
+        "Spec": {
+            "Name": record.name,
+            "Driver": { "Name": "file", "Options": {} },
+            "Labels": record.labels,
+        },
+    })
+}
+
+fn show(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let mut found = Vec::new();
+    let result = targets::each(targets::texts(args, "names"), |text| {
+        let (record, data) = secrets::load(&host.layout, text)?;
+        let mut value = describe(&record);
+        if args.get_flag("showsecret") {
+            value["SecretData"] = String::from_utf8_lossy(&data).into();
+        }
+        found.push(value);
+        Ok(())
+    });
+    output::print(&format!("{:#}\n", Value::Array(found)))?;
+    result
+}
+
+fn exists(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let name = args.get_one::<String>("name").expect("clap demands one");
+    match secrets::load(&host.layout, name) {
+        Ok(_) => Ok(0),
+        Err(error) if error.is_not_found() => Ok(ExitCode::Failure.number()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn delete(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    if args.get_flag("all") {
+        for record in secrets::list(&host.layout)? {
+            secrets::remove(&host.layout, &record.name)?;
+            output::say(&record.id)?;
+        }
+        return Ok(0);
+    }
+    targets::each(targets::texts(args, "names"), |text| {
+        match secrets::load(&host.layout, text) {
+            Err(error) if error.is_not_found() && args.get_flag("ignore") => Ok(()),
+            found => {
+                let (record, _) = found?;
+                secrets::remove(&host.layout, &record.name)?;
+                output::say(&record.id)
+            }
+        }
+    })
+}

@@ -1,0 +1,171 @@
+//! `volume create`, `ls`, `inspect`, `rm`, `exists`, `prune`.
+
+use clap::ArgMatches;
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use super::{Host, inspect, output, table, targets};
+use crate::api::ExitCode;
+use crate::container::stop::Patience;
+use crate::container::{remove, volumes as users};
+use crate::store::volumes::{self, Volume};
+use crate::store::{self, StoreError};
+use crate::sys::id::random_bytes;
+use crate::sys::paths::Lock;
+use crate::types::{ContainerId, ObjectNameError, VolumeName};
+
+/// podman-volume-rm(1), "Exit Status": one was not there; a container uses it.
+const MISSING: u8 = 1;
+const IN_USE: u8 = 2;
+
+pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let (verb, args) = args.subcommand().expect("clap demands a verb");
+    match verb {
+        "create" => create(args, host),
+        "ls" => list(args, host),
+        "inspect" => show(args, host),
+        "rm" => delete(args, host),
+        "exists" => exists(args, host),
+        "prune" => prune(host),
+        other => unreachable!("clap knows no verb {other}"),
+    }
+}
+
+fn parse(text: &str) -> Result<VolumeName, CliError> {
+    text.parse()
+        .map_err(|error: ObjectNameError| CliError::Usage(error.to_string()))
+}
+
+fn create(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let name = match args.get_one::<String>("name") {
+        Some(name) => parse(name)?,
+        None => {
+            let random = random_bytes::<32>().map_err(CliError::io("draw", "random bytes"))?;
+            parse(ContainerId::from_random(random).as_str())?
+        }
+    };
+    let _hold = volumes::hold(&host.layout, Lock::Shared)?;
+    if !volumes::ensure(&host.layout, &name, false)? && !args.get_flag("ignore") {
+        let name = name.to_string();
+        let kind = "volume";
+        return Err(StoreError::ObjectExists { kind, name }.into());
+    }
+    output::say(name.as_str())?;
+    Ok(0)
+}
+
+fn list(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let all = volumes::list(&host.layout)?;
+    let json = args
+        .get_one::<String>("format")
+        .is_some_and(|format| format == "json");
+    let text = if json {
+        let all: Vec<Value> = all.iter().map(|volume| describe(host, volume)).collect();
+        format!("{:#}\n", Value::Array(all))
+    } else if args.get_flag("quiet") {
+        all.iter()
+            .map(|volume| format!("{}\n", volume.name))
+            .collect()
+    } else {
+        let row = |volume: &Volume| ["local".to_owned(), volume.name.to_string()];
+        let rows: Vec<_> = all.iter().map(row).collect();
+        table::render(["DRIVER", "VOLUME NAME"], &rows)
+    };
+    output::print(&text)?;
+    Ok(0)
+}
+
+fn describe(host: &Host, volume: &Volume) -> Value {
+    json!({
+        "Name": volume.name,
+        "Driver": "local",
+        "Mountpoint": host.layout.volume_data(&volume.name),
+        "CreatedAt": inspect::time(volume.created),
+        "Labels": {},
+        "Scope": "local",
+        "Options": {},
+        "Anonymous": volume.anonymous,
+    })
+}
+
+fn show(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let mut found = Vec::new();
+    let result = targets::each(targets::texts(args, "names"), |text| {
+        found.push(describe(host, &volumes::load(&host.layout, &parse(text)?)?));
+        Ok(())
+    });
+    output::print(&format!("{:#}\n", Value::Array(found)))?;
+    result
+}
+
+fn exists(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let name = args.get_one::<String>("name").expect("clap demands one");
+    let there = name
+        .parse()
+        .is_ok_and(|name| host.layout.volume(&name).is_dir());
+    let code = if there {
+        ExitCode::Success
+    } else {
+        ExitCode::Failure
+    };
+    Ok(code.number())
+}
+
+fn delete(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let force = args.get_flag("force");
+    targets::each(targets::texts(args, "names"), |text| {
+        let name = parse(text)?;
+        if force {
+            remove_users(host, &name)?;
+        }
+        let hold = volumes::hold(&host.layout, Lock::Exclusive)?;
+        let users = users::users(&host.layout, &name);
+        if !users.is_empty() {
+            let users: Vec<&str> = users.iter().map(ContainerId::as_str).collect();
+            let users = users.join(", ");
+            let text = format!(
+                "volume {name} is being used by the following container(s): {users}: volume is being used"
+            );
+            return tell(&CliError::Usage(text), IN_USE);
+        }
+        match volumes::remove(&host.layout, &hold, &name) {
+            Err(error) if error.is_not_found() && force => Ok(()),
+            Err(error) if error.is_not_found() => tell(&error.into(), MISSING),
+            Err(error) => Err(error.into()),
+            Ok(()) => output::say(text),
+        }
+    })
+}
+
+fn tell(error: &CliError, code: u8) -> Result<(), CliError> {
+    error.report();
+    Err(CliError::Told(code))
+}
+
+/// `rm --force` also removes the containers that have the volume.
+fn remove_users(host: &Host, name: &VolumeName) -> Result<(), CliError> {
+    let users = users::users(&host.layout, name);
+    if users.is_empty() {
+        return Ok(());
+    }
+    let systemd = host.systemd()?;
+    for id in users {
+        match remove::remove(host.site(&systemd), &id, true, Patience::Own, false) {
+            Err(error) if !error.is_not_found() => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Removes the anonymous and the named volumes that no container has.
+fn prune(host: &Host) -> Result<u8, CliError> {
+    let hold = volumes::hold(&host.layout, Lock::Exclusive)?;
+    for volume in volumes::list(&host.layout)? {
+        if users::users(&host.layout, &volume.name).is_empty() {
+            volumes::remove(&host.layout, &hold, &volume.name)?;
+            output::say(volume.name.as_str())?;
+        }
+    }
+    Ok(store::sweep(&host.layout).map(|()| 0)?)
+}

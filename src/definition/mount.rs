@@ -1,0 +1,238 @@
+//! One mount, as a user wants it, and the rules for its options.
+
+use serde::{Deserialize, Serialize};
+
+/// What is mounted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountKind {
+    /// A file or directory of the host.
+    Bind,
+    /// A named volume; an anonymous one if the source is empty.
+    Volume,
+    /// A new tmpfs.
+    Tmpfs,
+    /// A new ramfs.
+    Ramfs,
+    /// A new devpts.
+    Devpts,
+    /// The files of an image.
+    Image,
+    /// All paths of the host that match a pattern, each as a bind mount.
+    Glob,
+}
+
+impl MountKind {
+    /// The word of `--mount type=`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bind => "bind",
+            Self::Volume => "volume",
+            Self::Tmpfs => "tmpfs",
+            Self::Ramfs => "ramfs",
+            Self::Devpts => "devpts",
+            Self::Image => "image",
+            Self::Glob => "glob",
+        }
+    }
+}
+
+/// The flag that a mount came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountFlag {
+    /// `--volume`
+    Volume,
+    /// `--mount`
+    Mount,
+    /// `--tmpfs`
+    Tmpfs,
+    /// None: an image or another container has it.
+    Inherited,
+}
+
+/// One mount.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// Where it was asked for.
+    pub flag: MountFlag,
+    /// What.
+    pub kind: MountKind,
+    /// A path, a volume's name or an image; empty where there is none.
+    pub source: String,
+    /// Absolute path in the container without `.`, `..` and double slashes; empty for a pattern that mounts all it
+    /// matches at their own paths.
+    pub target: String,
+    /// Options: those of the mount as config.json has them, and `O`, `U`, `z`, `Z`, `copy`, `nocopy`, `idmap`.
+    pub options: Vec<String>,
+    /// The part of the volume or image that is mounted.
+    #[serde(default)]
+    pub subpath: Option<String>,
+    /// A volume that goes with its last container.
+    #[serde(default)]
+    pub anonymous: bool,
+}
+
+impl Mount {
+    /// Whether an option is given, by its word.
+    pub fn has(&self, option: &str) -> bool {
+        self.options.iter().any(|own| own == option)
+    }
+
+    /// The value of an option `KEY=value`.
+    pub fn value_of(&self, key: &str) -> Option<&str> {
+        let values = self.options.iter().filter_map(|own| own.strip_prefix(key));
+        values.filter_map(|rest| rest.strip_prefix('=')).next()
+    }
+}
+
+/// Words of which a mount may have one: propagation first, for it has a name of its own.
+const EXCLUSIVE: &[&[&str]] = &[
+    &[
+        "shared",
+        "rshared",
+        "private",
+        "rprivate",
+        "slave",
+        "rslave",
+        "unbindable",
+        "runbindable",
+    ],
+    &["rw", "ro"],
+    &["exec", "noexec"],
+    &["suid", "nosuid"],
+    &["dev", "nodev"],
+    &["bind", "rbind"],
+    &["z", "Z", "O"],
+    &["copy", "nocopy"],
+    &["U"],
+    &["tmpcopyup", "notmpcopyup"],
+    &["idmap"],
+    &["noswap"],
+    &["no-dereference"],
+];
+
+/// Options with a value.
+const VALUED: &[&str] = &["size", "mode", "upperdir", "workdir", "uid", "gid", "max"];
+
+/// Refuses options of which a mount may have only one.
+///
+/// # Errors
+/// The words that exclude each other.
+pub(super) fn check_exclusive(options: &[String]) -> Result<(), String> {
+    for group in EXCLUSIVE {
+        let found = options.iter().filter(|own| group.contains(&own.as_str()));
+        if found.count() > 1 {
+            let words: Vec<String> = group.iter().map(|word| format!("{word:?}")).collect();
+            return Err(format!("only one of {} may be given", words.join(", ")));
+        }
+    }
+    for key in VALUED {
+        let value = |own: &&String| {
+            own.strip_prefix(key)
+                .is_some_and(|rest| rest.starts_with('='))
+        };
+        if options.iter().filter(value).count() > 1 {
+            return Err(format!("{key:?} may be given once"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a word is an option of any mount that came in by `--volume`.
+pub(super) fn is_volume_option(word: &str) -> bool {
+    let plain = EXCLUSIVE[..9].iter().any(|group| group.contains(&word));
+    let overlay = ["upperdir=", "workdir="];
+    plain || overlay.iter().any(|key| word.starts_with(key))
+}
+
+/// Whether a word is an option of a tmpfs (`--tmpfs`).
+pub(super) fn is_tmpfs_option(word: &str) -> bool {
+    let plain = EXCLUSIVE[..5].iter().any(|group| group.contains(&word));
+    let own = ["U", "tmpcopyup", "notmpcopyup", "noswap"];
+    plain || own.contains(&word) || word.starts_with("size=") || word.starts_with("mode=")
+}
+
+/// A path of the container without `.`, `..` and double slashes.
+///
+/// # Errors
+/// It is not absolute, or the root itself, or a place that belongs to the kernel.
+pub(super) fn target(path: &str) -> Result<String, String> {
+    if path.is_empty() {
+        return Err("container directory cannot be empty".to_owned());
+    }
+    if !path.starts_with('/') {
+        return Err(format!(
+            "invalid container path {path:?}, must be an absolute path"
+        ));
+    }
+    if path.chars().any(char::is_control) {
+        return Err("control characters are not allowed".to_owned());
+    }
+    let path = clean(path);
+    refuse_kernel_place(&path)?;
+    Ok(path)
+}
+
+/// Refuses places where a mount would stand in for what the kernel says (CVE-2019-19921, CVE-2023-27561).
+///
+/// # Errors
+/// `/`, /proc, /sys, or something below these two.
+pub fn refuse_kernel_place(path: &str) -> Result<(), String> {
+    let below = |dir: &str| {
+        path.strip_prefix(dir)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if path == "/" {
+        return Err("cannot mount on the container's root".to_owned());
+    }
+    if below("/proc") || below("/sys") {
+        return Err(format!(
+            "mounts on {path} are not allowed: /proc and /sys are the kernel's"
+        ));
+    }
+    Ok(())
+}
+
+/// An absolute path as path/filepath.Clean of Go has it: by its text alone.
+pub fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_by_their_text() {
+        assert_eq!(clean("/a//b/./c/../d/"), "/a/b/d");
+        assert_eq!(clean("/../.."), "/");
+    }
+
+    #[test]
+    fn the_kernels_places_are_refused_however_they_are_written() {
+        for bad in [
+            "",
+            "a",
+            "/",
+            "//",
+            "/x/..",
+            "/proc",
+            "/proc/self",
+            "/a/../sys/fs/cgroup",
+            "/a\nb",
+        ] {
+            assert!(target(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(target("/process/").unwrap(), "/process");
+    }
+}

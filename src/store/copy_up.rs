@@ -1,0 +1,192 @@
+//! The first contents of a volume: what the image has where the volume is mounted first.
+//!
+//! The file `fresh` beside the data says that nobody has had the volume yet. The copy is made beside the data, and then
+//! moved: a crash leaves either a copy that counts as none, or entries that are all there and have yet to be moved.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::libc::{O_DIRECTORY, O_NOFOLLOW, O_RDONLY};
+
+use super::copy_tree::{copy_tree, dress};
+use crate::sys::paths::{Lock, Root, lock_file, rename_noreplace, sync_dir};
+
+/// Says that nobody has had the volume yet.
+pub(super) const FRESH: &str = "fresh";
+/// What will be the volume's contents, while it is copied.
+const COPY: &str = ".copy";
+/// The same once it is whole.
+const WHOLE: &str = ".copied";
+
+/// Fills a volume that is new and empty with what a root has at a path, and gives it the owner and mode of that
+/// directory; any other volume is left alone (CVE-2020-1726). `volume` is the directory that holds `_data`.
+///
+/// # Errors
+/// A file operation that failed; the next call begins again where this one ended.
+pub fn copy_up(volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
+    let fresh = volume.join(FRESH);
+    // The common case needs no lock: what is not fresh never will be.
+    if !fresh.exists() {
+        return Ok(());
+    }
+    let directory = File::open(volume)?;
+    lock_file(&directory, Lock::Exclusive, true)?;
+    let whole = volume.join(WHOLE);
+    if fresh.exists() && !whole.exists() {
+        stage(volume, root, target)?;
+    }
+    if whole.exists() {
+        settle(volume, &whole)?;
+    }
+    remove(&fresh)?;
+    sync_dir(&directory)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Copies, unless there is nothing to copy or the volume has contents.
+fn stage(volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
+    let data = volume.join("_data");
+    if fs::read_dir(&data)?.next().is_some() {
+        return Ok(());
+    }
+    let root = Root::open(root)?;
+    let flags = O_RDONLY | O_DIRECTORY;
+    let source = match root.open_in(target, flags, 0) {
+        Ok(source) => source,
+        // Not in the image, or no directory there: an empty volume it is.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let copy = volume.join(COPY);
+    if copy.exists() {
+        fs::remove_dir_all(&copy)?;
+    }
+    fs::create_dir(&copy)?;
+    let made = open_dir(&copy)?;
+    copy_tree(
+        &Root::from_fd(source.try_clone()?),
+        &Root::from_fd(made.try_clone()?.into()),
+    )?;
+    dress(&source, &made.into())?;
+    fs::rename(&copy, volume.join(WHOLE))
+}
+
+fn open_dir(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(O_DIRECTORY | O_NOFOLLOW);
+    options.open(path)
+}
+
+/// Moves what was copied into the volume. The directory itself stays the one it was: somebody may have it mounted.
+fn settle(volume: &Path, whole: &Path) -> io::Result<()> {
+    let (from, to) = (open_dir(whole)?, open_dir(&volume.join("_data"))?);
+    let names: Vec<PathBuf> = fs::read_dir(whole)?
+        .map(|entry| entry.map(|entry| entry.file_name().into()))
+        .collect::<io::Result<_>>()?;
+    for name in names {
+        rename_noreplace(&from, &name, &to, &name)?;
+    }
+    dress(&from.into(), &to.into())?;
+    fs::remove_dir(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    struct Case(PathBuf);
+
+    impl Case {
+        fn new(name: &str) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("unitbox-copy-up-{}-{name}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            for dir in ["volume/_data", "root/srv/sub"] {
+                fs::create_dir_all(path.join(dir)).unwrap();
+            }
+            fs::write(path.join("volume/fresh"), "").unwrap();
+            fs::write(path.join("root/srv/sub/file"), "image").unwrap();
+            fs::set_permissions(path.join("root/srv"), fs::Permissions::from_mode(0o1770)).unwrap();
+            Self(path)
+        }
+        fn copy_up(&self) -> io::Result<()> {
+            copy_up(
+                &self.0.join("volume"),
+                &self.0.join("root"),
+                Path::new("/srv"),
+            )
+        }
+        fn data(&self, name: &str) -> PathBuf {
+            self.0.join("volume/_data").join(name)
+        }
+    }
+
+    impl Drop for Case {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_new_volume_gets_what_the_image_has_once() {
+        let case = Case::new("once");
+        case.copy_up().unwrap();
+        assert_eq!(fs::read_to_string(case.data("sub/file")).unwrap(), "image");
+        assert_eq!(fs::metadata(case.data("")).unwrap().mode() & 0o7777, 0o1770);
+        fs::remove_dir_all(case.data("sub")).unwrap();
+        case.copy_up().unwrap();
+        assert!(
+            !case.data("sub").exists(),
+            "what the user has removed stays removed"
+        );
+    }
+
+    #[test]
+    fn a_volume_with_contents_is_left_alone() {
+        let case = Case::new("full");
+        fs::write(case.data("own"), "user").unwrap();
+        case.copy_up().unwrap();
+        assert!(case.data("own").exists() && !case.data("sub").exists());
+    }
+
+    #[test]
+    fn a_copy_that_was_cut_off_is_begun_again_or_ended() {
+        let case = Case::new("cut");
+        let volume = case.0.join("volume");
+        fs::create_dir_all(volume.join(".copy/half")).unwrap();
+        case.copy_up().unwrap();
+        assert!(case.data("sub/file").exists() && !case.data("half").exists());
+        let case = Case::new("moved");
+        let volume = case.0.join("volume");
+        fs::create_dir_all(volume.join(".copied/late")).unwrap();
+        fs::create_dir(case.data("early")).unwrap();
+        case.copy_up().unwrap();
+        assert!(case.data("early").exists() && case.data("late").exists());
+        let left: Vec<_> = fs::read_dir(volume)
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.file_name())
+            .collect();
+        assert_eq!(left, ["_data"]);
+    }
+
+    #[test]
+    fn a_link_in_the_image_leads_nowhere_outside() {
+        let case = Case::new("link");
+        fs::remove_dir_all(case.0.join("root/srv")).unwrap();
+        symlink("/etc", case.0.join("root/srv")).unwrap();
+        case.copy_up().unwrap();
+        assert_eq!(fs::read_dir(case.data("")).unwrap().count(), 0);
+    }
+}
