@@ -82,6 +82,7 @@ fn a_unit_file_says_what_the_bus_is_told() {
         systemd: 257,
         monitor: &monitor,
         layout: &layout,
+        dependencies: &[],
     };
     runner()
         .run(&words(), |words| {

@@ -61,6 +61,11 @@ impl Layout {
         self.container(id).join("last-start")
     }
 
+    /// Directory of the links to the containers that depend on this one.
+    pub fn dependents(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("dependents")
+    }
+
     /// Where changes of the overlay mounts of a run go; they end with it.
     pub fn overlays(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("overlays")
@@ -99,6 +104,11 @@ impl Layout {
     /// Run directory of one container.
     pub fn run_container(&self, id: &ContainerId) -> PathBuf {
         self.run().join(id.as_str())
+    }
+
+    /// Where namespaces of a container are pinned by others that have joined them.
+    pub fn pins(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("ns")
     }
 
     /// The OCI bundle.
@@ -164,6 +174,12 @@ impl Layout {
     /// Where unit files of kept containers are, from `create` to `rm` (systemd.unit(5), "Unit File Load Path").
     pub fn unit_files(&self) -> PathBuf {
         self.root.join("run/systemd/system")
+    }
+
+    /// What `systemctl set-property --runtime` has set for a unit.
+    pub fn runtime_properties(&self, unit: &UnitName) -> PathBuf {
+        let control = self.root.join("run/systemd/system.control");
+        control.join(format!("{unit}.d"))
     }
 
     /// The unit file of one container.

@@ -91,6 +91,7 @@ fn describe(layout: &Layout, definition: &Definition, seen: &Observation) -> Val
         "Rootfs": rootfs,
         "Name": definition.name,
         "RestartCount": seen.restarts,
+        "Dependencies": options.dependencies(),
         "Unit": UnitName::of(&definition.name).as_str(),
         "OCIRuntime": options.runtime,
         "Config": {

@@ -43,13 +43,17 @@ pub fn run(
         Err(_) => clear_files(layout, id, world),
     };
     let exit = fs::read_to_string(layout.exit_file(id)).ok();
-    if let Some(definition) = definition.filter(|definition| definition.options.remove) {
+    // One that others depend on stays, also if it was to remove itself (podman-rm(1)).
+    let needed = !store::dependents(layout, id).is_empty();
+    let removed = definition.filter(|definition| definition.options.remove && !needed);
+    if let Some(definition) = removed {
         errors.extend(forget_volumes(layout, &definition, world));
         if let Some(text) = &exit {
             let kept = exits::keep(layout, id, text, world);
             note(&mut errors, "write", &layout.removed_exit(id), kept);
         }
         errors.extend(remove(layout, id, world));
+        super::dependencies::release(layout, &definition.options, id);
     } else if !layout.container(id).exists() {
         errors.extend(remove(layout, id, world));
     } else if let Some(text) = &exit {
@@ -155,7 +159,17 @@ fn clear_files(layout: &Layout, id: &ContainerId, world: &mut dyn World) -> Vec<
         );
     }
     // The exit file stays, and so does the socket of a client that already waits for the next run.
-    let kept = [layout.exit_file(id), layout.client_socket(id)];
+    let mut kept = vec![layout.exit_file(id), layout.client_socket(id)];
+    let pins = layout.pins(id);
+    if pins.exists() {
+        // Whoever joined its namespaces still sits in them, and its next run shall find them again.
+        if !store::dependents(layout, id).is_empty() {
+            kept.push(pins);
+        } else if let Err(error) = world.unpin(&pins) {
+            note(&mut errors, "unpin", &pins, Err(error));
+            kept.push(pins);
+        }
+    }
     let entries = fs::read_dir(layout.run_container(id));
     let mut paths: Vec<PathBuf> = entries
         .into_iter()

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{ContainerError, Site, conf, names, prepare, unit, volumes};
+use super::{ContainerError, Site, conf, dependencies, names, prepare, unit, volumes};
 use crate::definition::mount::MountKind;
 use crate::definition::{Definition, DefinitionError, Options, Source, VERSION};
 use crate::host::cgroup::check_unified;
@@ -47,6 +47,7 @@ pub fn create(
         .transpose()?;
     // The image must not go before the container that uses it is on record.
     let _hold = images.as_ref().map(Images::hold).transpose()?;
+    dependencies::resolve(site.layout, &mut wish.options)?;
     let image = images.as_ref().map(|images| images.resolve(&wish.from));
     let image = image.transpose()?;
     let source = match &image {
@@ -146,6 +147,7 @@ fn record(
     let random = || random_bytes::<32>().map_err(ContainerError::io("draw", "random bytes"));
     let id = ContainerId::from_random(random()?);
     let wished: Option<ContainerName> = wish.options.name.clone();
+    let _held = dependencies::hold(site.layout, &wish.options, &id)?;
     let mut definition = Definition {
         version: VERSION,
         name: wished.clone().unwrap_or_else(|| names::made_up([0; 4], 0)),

@@ -79,6 +79,46 @@ pub enum ContainerError {
         /// What, joined by `; `.
         problems: String,
     },
+    /// A dependency is missing.
+    #[error("dependency {path}")]
+    Dependency {
+        /// Names on the way to it.
+        path: String,
+        /// Why it cannot be used.
+        source: StoreError,
+    },
+    /// A container would depend on itself.
+    #[error("dependencies lead back to where they come from: {path}")]
+    DependencyCycle {
+        /// Names on the way.
+        path: String,
+    },
+    /// Dependencies that do not run.
+    #[error("container {name}: start: some dependencies do not run: {problems}")]
+    Dependencies {
+        /// Whose.
+        name: ContainerName,
+        /// Which and why, joined by `; `.
+        problems: String,
+    },
+    /// An IPC namespace that is not to be shared.
+    #[error(
+        "join the IPC namespace of container {name}: it is private; make that container with --ipc=shareable"
+    )]
+    NotShareable {
+        /// Whose.
+        name: ContainerName,
+    },
+    /// Others depend on it.
+    #[error(
+        "container {name} has dependent containers which must be removed before it: {dependents}"
+    )]
+    Needed {
+        /// Which.
+        name: ContainerName,
+        /// Who, joined by `, `.
+        dependents: String,
+    },
     /// The log driver keeps no log.
     #[error("container {name}: read logs: the log driver {driver} keeps none")]
     NoLogs {

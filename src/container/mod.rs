@@ -4,6 +4,7 @@ pub mod attach;
 pub mod cleanup;
 pub mod conf;
 pub mod create;
+mod dependencies;
 mod error;
 mod exits;
 pub mod kill;

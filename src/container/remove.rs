@@ -2,7 +2,7 @@
 
 use super::observe::{derive, gather};
 use super::stop::{Patience, stop};
-use super::{ContainerError, Site, cleanup, exits, unit};
+use super::{ContainerError, Site, cleanup, dependencies, exits, unit};
 use crate::api::{ExitRecord, Layout};
 use crate::definition::Definition;
 use crate::host::cgroup::UnitCgroup;
@@ -43,6 +43,7 @@ fn remove_good(
     force: bool,
     patience: Patience,
 ) -> Result<(), ContainerError> {
+    dependencies::check_unneeded(site.layout, definition)?;
     let name = UnitName::of(&definition.name);
     let (lock, cgroup) = loop {
         let status = site.manager.status(&name)?;
@@ -60,6 +61,8 @@ fn remove_good(
             stop(site, definition, patience)?;
         }
         let lock = store::lock(site.layout, &definition.id)?;
+        // Who is made to depend on it has the lock until he is on record.
+        dependencies::check_unneeded(site.layout, definition)?;
         // Somebody may have started it before we had the lock; whoever does now waits for it and finds nothing.
         let status = site.manager.status(&name)?;
         if status.active_state.is_over() {
@@ -74,7 +77,9 @@ fn remove_good(
         }
     };
     clear(site, definition, &cgroup)?;
-    finish(site, &lock, &definition.id, Some(&name))
+    finish(site, &lock, &definition.id, Some(&name))?;
+    dependencies::release(site.layout, &definition.options, &definition.id);
+    Ok(())
 }
 
 /// What a monitor that was killed left behind.
@@ -126,6 +131,8 @@ fn finish(
 ) -> Result<(), ContainerError> {
     if let Some(name) = name {
         unit::unlink(site, name)?;
+        // What was set for this container is not for the next one of its name.
+        remove_tree(&site.layout.runtime_properties(name))?;
         site.manager.reset_failed(name)?;
     }
     remove_tree(&site.layout.run_container(id))?;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::observe::{Exit, Observation, State, derive, gather};
-use super::{ContainerError, Site, unit};
+use super::{ContainerError, Site, dependencies, unit};
 use crate::api::{Ended, ExitRecord};
 use crate::definition::Definition;
 use crate::host::systemd::{JobResult, SystemdError, UnitStatus};
@@ -16,6 +16,11 @@ use crate::types::UnitName;
 /// # Errors
 /// [`ContainerError::Start`] with the reason if the payload did not run; nothing is left of a `--rm` container then.
 pub fn start(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    dependencies::start(site, definition, |dependency| start_one(site, dependency))?;
+    start_one(site, definition)
+}
+
+fn start_one(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
     let name = UnitName::of(&definition.name);
     let status = site.manager.status(&name)?;
     let seen = derive(&gather(site.layout, definition, status.clone()));

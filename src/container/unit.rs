@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{ContainerError, Site};
+use super::{ContainerError, Site, dependencies};
 use crate::definition::Definition;
 use crate::host::systemd::UnitStatus;
 use crate::plan::unit::{Unit, UnitFacts};
@@ -38,6 +38,7 @@ pub fn plan(site: Site<'_>, definition: &Definition) -> Result<Unit, ContainerEr
         systemd: site.manager.version()?,
         monitor: &monitor_path(),
         layout: site.layout,
+        dependencies: &dependencies::units(site, definition)?,
     };
     Ok(Unit::of(definition, &facts))
 }

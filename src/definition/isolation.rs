@@ -24,6 +24,8 @@ pub enum Namespace {
     Host,
     /// One that exists: absolute path of its file.
     Path(String),
+    /// That of another container: its name, or its id once this one is on record.
+    Container(String),
 }
 
 impl Namespace {
@@ -31,7 +33,7 @@ impl Namespace {
     pub fn is_new(&self) -> bool {
         match self {
             Self::Private | Self::Shareable | Self::WithoutShm => true,
-            Self::Host | Self::Path(_) => false,
+            Self::Host | Self::Path(_) | Self::Container(_) => false,
         }
     }
 }
@@ -44,6 +46,7 @@ impl fmt::Display for Namespace {
             Self::WithoutShm => out.write_str("none"),
             Self::Host => out.write_str("host"),
             Self::Path(path) => write!(out, "ns:{path}"),
+            Self::Container(owner) => write!(out, "container:{owner}"),
         }
     }
 }
@@ -58,8 +61,11 @@ impl FromStr for Namespace {
                 Ok(Self::Path(path.to_owned()))
             }
             Some(("ns", _)) => Err("the path behind ns: is not absolute".to_owned()),
-            Some(("container", _)) => {
-                Err("this version does not join namespaces of containers yet".to_owned())
+            Some(("container", owner)) => {
+                if owner.is_empty() || owner.chars().any(char::is_control) {
+                    return Err("the name behind container: is none".to_owned());
+                }
+                Ok(Self::Container(owner.to_owned()))
             }
             _ => match text {
                 "private" => Ok(Self::Private),

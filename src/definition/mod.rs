@@ -3,6 +3,7 @@
 //! A definition is immutable JSON, written once. It holds intent only: nothing that was observed, nothing that the host
 //! decides. The command line, unit files and help texts are made from [`options()`], so that they cannot disagree.
 
+mod dependencies;
 mod devices;
 mod files;
 mod isolation;
@@ -78,6 +79,8 @@ pub enum Network {
     Host,
     /// One that exists: absolute path of its file.
     Path(String),
+    /// That of another container: its name, or its id once this one is on record.
+    Container(String),
 }
 
 impl std::fmt::Display for Network {
@@ -86,6 +89,7 @@ impl std::fmt::Display for Network {
             Self::None => out.write_str("none"),
             Self::Host => out.write_str("host"),
             Self::Path(path) => write!(out, "ns:{path}"),
+            Self::Container(owner) => write!(out, "container:{owner}"),
         }
     }
 }
@@ -122,6 +126,10 @@ pub struct Options {
     pub stop_signal: Option<Signal>,
     /// Seconds between that signal and SIGKILL; none: 10.
     pub stop_timeout: Option<u32>,
+    /// Seconds after which the container is stopped.
+    pub timeout: Option<u32>,
+    /// Containers that must run before it: names, or ids once it is on record.
+    pub requires: Vec<String>,
     /// Memory limit of the unit, bytes.
     pub memory: Option<u64>,
     /// Where the output goes.

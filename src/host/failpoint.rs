@@ -42,6 +42,7 @@ mod armed {
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::{getpid, getppid, pause};
 
+    use super::super::pins::Pin;
     use super::super::runtime::Command;
     use super::super::world::{Durability, Host, Inside, Overlay, PrivateFile, World};
     use super::Who;
@@ -145,6 +146,14 @@ mod armed {
 
         fn remove_cgroup(&mut self, path: &Path) -> io::Result<()> {
             self.after(Host.remove_cgroup(path))
+        }
+
+        fn pin(&mut self, pid: i32, what: Pin, directory: &Path) -> io::Result<()> {
+            self.after(Host.pin(pid, what, directory))
+        }
+
+        fn unpin(&mut self, directory: &Path) -> io::Result<()> {
+            self.after(Host.unpin(directory))
         }
 
         fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {

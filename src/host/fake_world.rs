@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::pins::Pin;
 use super::runtime::Command;
 use super::world::{Durability, Host, Inside, Overlay, PrivateFile, World};
 
@@ -267,6 +268,28 @@ impl World for FakeWorld {
             |world| {
                 world.cgroups.remove(path);
                 Ok(())
+            },
+            |_, _| {},
+        )
+    }
+
+    fn pin(&mut self, _pid: i32, what: Pin, directory: &Path) -> io::Result<()> {
+        let path = directory.join(what.name());
+        self.effect(
+            |world| {
+                fs::create_dir_all(directory)?;
+                world.mounts.insert(path.clone());
+                fs::write(&path, "")
+            },
+            |_, _| {},
+        )
+    }
+
+    fn unpin(&mut self, directory: &Path) -> io::Result<()> {
+        self.effect(
+            |world| {
+                world.mounts.retain(|path| !path.starts_with(directory));
+                Host.remove_tree(directory)
             },
             |_, _| {},
         )

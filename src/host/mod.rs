@@ -6,6 +6,7 @@ pub mod failpoint;
 #[cfg(test)]
 pub(crate) mod fake_world;
 mod inside;
+pub mod pins;
 pub mod runtime;
 pub mod systemd;
 pub mod world;

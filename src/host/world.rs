@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::mount::MntFlags;
 
 pub use super::inside::{Inside, PrivateFile};
+use super::pins::{self, Pin};
 use super::runtime::Command;
 use super::{cgroup, gone_is_good, inside};
 use crate::image::{self, overlay::Writable};
@@ -108,6 +109,16 @@ pub trait World {
     /// # Errors
     /// As rmdir(2); EBUSY if its processes do not die in time.
     fn remove_cgroup(&mut self, path: &Path) -> io::Result<()>;
+    /// Pins something of a process in a directory ([`pins::pin`]).
+    ///
+    /// # Errors
+    /// The process is gone, or as mount(2).
+    fn pin(&mut self, pid: i32, what: Pin, directory: &Path) -> io::Result<()>;
+    /// Removes a directory of pins; none there is good.
+    ///
+    /// # Errors
+    /// As umount2(2), unlink(2).
+    fn unpin(&mut self, directory: &Path) -> io::Result<()>;
     /// Gives a file or directory another name in the same file system; none there is good.
     ///
     /// # Errors
@@ -254,6 +265,14 @@ impl World for Host {
 
     fn remove_cgroup(&mut self, path: &Path) -> io::Result<()> {
         cgroup::remove(path)
+    }
+
+    fn pin(&mut self, pid: i32, what: Pin, directory: &Path) -> io::Result<()> {
+        pins::pin(pid, what, directory)
+    }
+
+    fn unpin(&mut self, directory: &Path) -> io::Result<()> {
+        pins::unpin(directory)
     }
 
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {

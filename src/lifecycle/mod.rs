@@ -5,6 +5,7 @@
 
 mod effect;
 mod finish;
+mod graph;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use crate::types::{Ended, ExitCode, ExitStatus, Signal, StopKind};
 
 pub use effect::Effect;
 pub use finish::Finish;
+pub use graph::{GraphError, order};
 
 /// Longest time that the last output may take to reach the journal once the payload is gone.
 pub const DRAIN_TIME: Duration = Duration::from_secs(5);

@@ -7,6 +7,7 @@
 mod container;
 mod copy_tree;
 pub mod copy_up;
+mod dependents;
 mod directory;
 mod lock;
 mod lookup;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::types::{ContainerId, ContainerName};
 
 pub use container::{Listed, create, list, load, remove, removing, sweep};
+pub use dependents::{add_dependent, dependents, remove_dependent};
 pub use directory::{ensure_private, read_bounded, remove_tree, write_atomic};
 pub use lock::{ContainerLock, forget_lock, lock, try_lock};
 pub use lookup::{lookup, name_of, unique_prefix};

@@ -21,7 +21,7 @@ fn limits_are_the_same_in_a_file_and_on_the_bus() {
         let lab = Lab::boot(suite);
         for (name, rm) in [("kept", ""), ("gone", "--rm")] {
             lab.sh(&format!(
-                "unitbox run -d {rm} --name {name} {FLAGS} {ROOTFS} sleep 100 2>&1"
+                "unitbox run -d {rm} --name {name} {FLAGS} {ROOTFS} stamp run 2>&1"
             ))
             .ok();
             let show = lab.sh(&format!(
@@ -47,7 +47,7 @@ fn limits_are_the_same_in_a_file_and_on_the_bus() {
 fn a_killed_monitor_in_another_slice_leaves_nothing() {
     let lab = Lab::boot(Suite::Trixie);
     lab.sh(&format!(
-        "unitbox create --name web {ROOTFS} sleep 100
+        "unitbox create --name web {ROOTFS} stamp run
         mkdir -p /run/systemd/system/unitbox-web.service.d
         printf '[Service]\\nSlice=other.slice\\nTasksMax=77\\n' >/run/systemd/system/unitbox-web.service.d/s.conf
         systemctl daemon-reload

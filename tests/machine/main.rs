@@ -5,6 +5,7 @@
 
 mod bench;
 mod bus;
+mod dependencies;
 mod errors;
 mod faults;
 mod harness;

@@ -31,6 +31,7 @@ fn systemd_reads_from_files_what_was_written() {
         systemd: 257,
         monitor: &monitor,
         layout: &layout,
+        dependencies: &[],
     };
     let units: Vec<Unit> = samples(200)
         .iter()

@@ -10,6 +10,7 @@ use crate::definition::DefinitionError;
 use crate::host::runtime::RuntimeError;
 use crate::image;
 use crate::store::StoreError;
+use crate::types::ContainerName;
 
 /// Why a container cannot be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,26 @@ pub enum PrepareError {
     /// The container cannot be locked.
     #[error(transparent)]
     Lock(#[from] StoreError),
+    /// A container whose namespace is joined has ended.
+    #[error("join the {namespace} namespace of container {name}: it is not running")]
+    NotRunning {
+        /// Which kind.
+        namespace: &'static str,
+        /// Whose.
+        name: ContainerName,
+    },
+    /// A container whose namespace is joined is gone.
+    #[error("join a namespace of container {name}: no such container")]
+    Gone {
+        /// Whose.
+        name: String,
+    },
+    /// Containers join each other without end.
+    #[error("join the {namespace} namespace: the containers lead to one another")]
+    Chain {
+        /// Which kind.
+        namespace: &'static str,
+    },
     /// An effect on the host failed.
     #[error("{what} {path}", path = path.display())]
     Effect {

@@ -7,6 +7,7 @@ mod etc;
 mod files;
 mod guard;
 mod isolation;
+mod joined;
 mod limits;
 mod process;
 mod root;
@@ -166,6 +167,7 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Vec<String>, P
         etc: etc::facts(ground),
         isolation: isolation::facts(ground)?,
         limits: limits::facts(ground)?,
+        joined: joined::join(ground.definition, ground.run, world)?,
         conf: ground.conf.clone(),
     };
     let planned = bundle::plan(ground.definition, &facts)?;

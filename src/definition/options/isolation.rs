@@ -26,14 +26,14 @@ pub(super) const SPECS: &[OptionSpec] = &[
     OptionSpec::one(
         "cgroupns",
         "MODE",
-        "Cgroup namespace: private, host or ns:PATH",
+        "Cgroup namespace: private, host, container:NAME or ns:PATH",
         |options, value| mode(&mut options.isolation.cgroup, value),
         |options| shown_one(options.isolation.cgroup.as_ref()),
     ),
     OptionSpec::one(
         "ipc",
         "MODE",
-        "IPC namespace: shareable, private, none (without /dev/shm), host or ns:PATH",
+        "IPC namespace: shareable, private, none (without /dev/shm), host, container:NAME or ns:PATH",
         |options, value| {
             options.isolation.ipc = Some(value.parse()?);
             Ok(())
@@ -43,7 +43,7 @@ pub(super) const SPECS: &[OptionSpec] = &[
     OptionSpec::one(
         "pid",
         "MODE",
-        "PID namespace: private, host or ns:PATH",
+        "PID namespace: private, host, container:NAME or ns:PATH",
         |options, value| mode(&mut options.isolation.pid, value),
         |options| shown_one(options.isolation.pid.as_ref()),
     ),
@@ -86,7 +86,7 @@ pub(super) const SPECS: &[OptionSpec] = &[
     OptionSpec::one(
         "uts",
         "MODE",
-        "UTS namespace: private, host or ns:PATH",
+        "UTS namespace: private, host, container:NAME or ns:PATH",
         |options, value| mode(&mut options.isolation.uts, value),
         |options| shown_one(options.isolation.uts.as_ref()),
     ),
@@ -122,7 +122,7 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
 fn mode(field: &mut Option<Namespace>, value: &str) -> Done {
     let namespace = value.parse()?;
     if matches!(namespace, Namespace::Shareable | Namespace::WithoutShm) {
-        return Err("not private, host or ns:PATH".to_owned());
+        return Err("not private, host, container:NAME or ns:PATH".to_owned());
     }
     *field = Some(namespace);
     Ok(())

@@ -5,6 +5,21 @@ use super::parse::{Done, clean, number, shown_one};
 use crate::definition::Options;
 
 pub(super) const SPECS: &[OptionSpec] = &[
+    OptionSpec::many(
+        "requires",
+        "CONTAINER",
+        "Containers that must run before this one (Requires=), by commas",
+        |options, value| {
+            for name in value.split(',') {
+                if name.is_empty() {
+                    return Err("a name is empty".to_owned());
+                }
+                options.requires.push(clean(name)?);
+            }
+            Ok(())
+        },
+        |options| options.requires.clone(),
+    ),
     OptionSpec::one(
         "runtime",
         "runc|crun|PATH",
@@ -28,14 +43,27 @@ pub(super) const SPECS: &[OptionSpec] = &[
         |options| shown_one(options.stop_timeout.as_ref()),
     )
     .key("StopTimeout"),
+    OptionSpec::one(
+        "timeout",
+        "SECONDS",
+        "Seconds after which the container is stopped (RuntimeMaxSec=)",
+        |options, value| {
+            let seconds: u32 = number(value, "not a number of seconds")?;
+            options.timeout = Some(seconds).filter(|seconds| *seconds != 0);
+            Ok(())
+        },
+        |options| shown_one(options.timeout.as_ref()),
+    ),
 ];
 
 #[cfg(test)]
 pub(super) const SAMPLES: &[(&str, &str)] = &[
+    ("requires", "db,cache"),
     ("runtime", "/usr/bin/crun"),
     ("stop-signal", "QUIT"),
     ("stop-signal", "RTMIN+3"),
     ("stop-timeout", "0"),
+    ("timeout", "60"),
 ];
 
 fn runtime(options: &mut Options, value: &str) -> Done {

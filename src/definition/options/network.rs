@@ -1,13 +1,13 @@
 //! The network.
 
 use super::OptionSpec;
-use super::parse::{Done, absolute};
+use super::parse::{Done, absolute, clean};
 use crate::definition::{Network, Options};
 
 pub(super) const SPECS: &[OptionSpec] = &[OptionSpec::one(
     "network",
     "MODE",
-    "Network mode: none, host or ns:PATH",
+    "Network mode: none, host, container:NAME or ns:PATH",
     network,
     |options| match &options.network {
         Network::None => Vec::new(),
@@ -21,6 +21,7 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("network", "none"),
     ("network", "host"),
     ("network", "ns:/run/netns/x"),
+    ("network", "container:db"),
 ];
 
 fn network(options: &mut Options, value: &str) -> Done {
@@ -29,10 +30,12 @@ fn network(options: &mut Options, value: &str) -> Done {
         "host" => Network::Host,
         _ => match value.split_once(':') {
             Some(("ns", path)) => Network::Path(absolute(path)?),
-            Some(("container", _)) => {
-                return Err("this version does not join namespaces of containers yet".to_owned());
+            Some(("container", owner)) if !owner.is_empty() => Network::Container(clean(owner)?),
+            _ => {
+                let modes =
+                    "this version knows the modes none, host, container:NAME and ns:PATH only";
+                return Err(modes.to_owned());
             }
-            _ => return Err("this version knows the modes none, host and ns:PATH only".to_owned()),
         },
     };
     Ok(())

@@ -57,7 +57,6 @@ const NOT_YET: &[&str] = &[
     "retry-delay",
     "rmi",
     "sdnotify",
-    "timeout",
     "tls-verify",
     "variant",
 ];

@@ -28,10 +28,11 @@ pub(super) struct Etc {
 
 pub(super) fn plan(definition: &Definition, facts: &BundleFacts) -> Etc {
     let host = hostname(definition, facts);
-    let facts = &facts.etc;
+    let (facts, joined) = (&facts.etc, &facts.joined);
     let resolv = match &definition.options.network {
         Network::Host => facts.resolv_conf.clone(),
         Network::None | Network::Path(_) => String::new(),
+        Network::Container(_) => joined.resolv_conf.clone().unwrap_or_default(),
     };
     let environment = format!(
         "engine=\"unitbox\"\nname=\"{}\"\nid=\"{}\"\nimage=\"{}\"\n",
@@ -40,7 +41,11 @@ pub(super) fn plan(definition: &Definition, facts: &BundleFacts) -> Etc {
         quoted(definition.source_name())
     );
     let all = [
-        ("hosts", hosts(&host), "/etc/hosts"),
+        (
+            "hosts",
+            joined_hosts(joined.hosts.as_deref(), &host),
+            "/etc/hosts",
+        ),
         ("hostname", format!("{host}\n"), "/etc/hostname"),
         ("resolv.conf", resolv, "/etc/resolv.conf"),
         (".containerenv", environment, "/run/.containerenv"),
@@ -74,6 +79,20 @@ fn quoted(text: &str) -> String {
         out.push(c);
     }
     out
+}
+
+/// Who joins a network sees the hosts of its owner, and its own name.
+fn joined_hosts(joined: Option<&str>, host: &str) -> String {
+    let Some(text) = joined else {
+        return hosts(host);
+    };
+    let known = text.split_whitespace().any(|word| word == host);
+    let own = if known {
+        String::new()
+    } else {
+        format!("127.0.1.1\t{host}\n")
+    };
+    format!("{text}{own}")
 }
 
 fn hosts(host: &str) -> String {

@@ -117,7 +117,10 @@ fn shm(definition: &Definition, facts: &BundleFacts) -> Option<Mount> {
             "/dev/shm",
             &["bind", "rprivate", "nosuid", "noexec", "nodev"],
         )),
-        Namespace::Private | Namespace::Shareable | Namespace::Path(_) => {
+        Namespace::Private
+        | Namespace::Shareable
+        | Namespace::Path(_)
+        | Namespace::Container(_) => {
             let size = definition.options.files.shm_size;
             let size = format!("size={}", size.unwrap_or(SHM_SIZE));
             let options = ["nosuid", "noexec", "nodev", "mode=1777", &size];

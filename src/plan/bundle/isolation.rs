@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Capability, Linux, LinuxNamespace, LinuxNamespaceType};
 
+use super::joined::{JoinedFacts, NamespaceKind, NamespaceSource};
 use super::{BundleFacts, DeviceNode, Edits, SeccompProfile, pattern};
 use crate::definition::{Definition, Namespace, Network, parse_sysctl};
 use crate::plan::conf::Conf;
@@ -55,24 +56,40 @@ impl Namespaces {
                 Network::None => Namespace::Private,
                 Network::Host => Namespace::Host,
                 Network::Path(path) => Namespace::Path(path.clone()),
+                Network::Container(owner) => Namespace::Container(owner.clone()),
             },
         }
     }
 
-    fn list(&self) -> Vec<LinuxNamespace> {
+    fn list(&self, joined: &JoinedFacts) -> Vec<LinuxNamespace> {
         let kinds = [
-            (LinuxNamespaceType::Pid, &self.pid),
-            (LinuxNamespaceType::Ipc, &self.ipc),
-            (LinuxNamespaceType::Uts, &self.uts),
-            (LinuxNamespaceType::Mount, &Namespace::Private),
-            (LinuxNamespaceType::Cgroup, &self.cgroup),
-            (LinuxNamespaceType::Network, &self.network),
+            (LinuxNamespaceType::Pid, &self.pid, Some(NamespaceKind::Pid)),
+            (LinuxNamespaceType::Ipc, &self.ipc, Some(NamespaceKind::Ipc)),
+            (LinuxNamespaceType::Uts, &self.uts, Some(NamespaceKind::Uts)),
+            (LinuxNamespaceType::Mount, &Namespace::Private, None),
+            (
+                LinuxNamespaceType::Cgroup,
+                &self.cgroup,
+                Some(NamespaceKind::Cgroup),
+            ),
+            (
+                LinuxNamespaceType::Network,
+                &self.network,
+                Some(NamespaceKind::Network),
+            ),
         ];
-        let listed = kinds.into_iter().filter_map(|(kind, mode)| {
-            let path = match mode {
-                Namespace::Host => return None,
-                Namespace::Path(path) => Some(PathBuf::from(path)),
-                Namespace::Private | Namespace::Shareable | Namespace::WithoutShm => None,
+        let listed = kinds.into_iter().filter_map(|(kind, mode, joined_as)| {
+            let path = match (joined_as.and_then(|kind| joined.source(kind)), mode) {
+                (Some(NamespaceSource::Host), _) | (None, Namespace::Host) => return None,
+                (Some(NamespaceSource::Path(path)), _) => Some(path.clone()),
+                (None, Namespace::Path(path)) => Some(PathBuf::from(path)),
+                (
+                    None,
+                    Namespace::Private
+                    | Namespace::Shareable
+                    | Namespace::WithoutShm
+                    | Namespace::Container(_),
+                ) => None,
             };
             let mut namespace = LinuxNamespace::default();
             namespace.set_typ(kind).set_path(path);
@@ -91,7 +108,7 @@ pub(super) fn plan(definition: &Definition, facts: &BundleFacts, linux: &mut Lin
     let namespaces = Namespaces::of(definition, &facts.conf);
     let sysctls = sysctls(definition, facts, &namespaces);
     linux
-        .set_namespaces(Some(namespaces.list()))
+        .set_namespaces(Some(namespaces.list(&facts.joined)))
         .set_sysctl(Some(sysctls).filter(|map| !map.is_empty()))
         .set_masked_paths(Some(masked(definition, facts)))
         .set_readonly_paths(Some(defaults(definition, facts, READ_ONLY)));

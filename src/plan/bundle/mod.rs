@@ -5,6 +5,7 @@ mod devices;
 mod etc;
 mod files;
 mod isolation;
+mod joined;
 mod limits;
 mod mounts;
 mod pattern;
@@ -28,6 +29,7 @@ pub use devices::DeviceNode;
 pub use etc::EtcFacts;
 pub use files::{FileFacts, GivenFile};
 pub use isolation::{IsolationFacts, is_privileged};
+pub use joined::{JoinedFacts, NamespaceKind, NamespaceSource};
 pub use limits::LimitFacts;
 pub use mounts::{Forbids, MountFacts};
 pub use process::{ProcessFacts, UserFacts};
@@ -69,6 +71,8 @@ pub struct BundleFacts {
     pub etc: EtcFacts,
     /// Namespaces and everything else that keeps apart.
     pub isolation: IsolationFacts,
+    /// Namespaces that are not made for this run.
+    pub joined: JoinedFacts,
     /// Limits.
     pub limits: LimitFacts,
     /// What containers.conf(5) says.
@@ -107,6 +111,7 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
     mounts::into_chroots(wishes, &mut etc.mounts);
     mounts::close(wishes, &mut etc.mounts);
     mounts.extend(etc.mounts);
+    joined::share_shm(&mut mounts, &facts.joined);
     mounts::sort(&mut mounts);
     mounts::root_propagation(definition, &mut linux);
     let mut process = process::plan(definition, facts)?;
@@ -141,7 +146,8 @@ fn add_secrets(process: &mut Process, secrets: &[(String, String)]) {
 /// The name that the payload finds in its UTS namespace.
 fn hostname(definition: &Definition, facts: &BundleFacts) -> String {
     let own = own_hostname(definition, facts);
-    own.unwrap_or_else(|| facts.isolation.hostname.clone())
+    own.or_else(|| facts.joined.hostname.clone())
+        .unwrap_or_else(|| facts.isolation.hostname.clone())
 }
 
 /// The name to set; none where the UTS namespace is not the container's own.

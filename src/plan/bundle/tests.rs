@@ -45,6 +45,7 @@ pub(super) fn facts(image: &ImageDefaults, controllers: &[&str]) -> BundleFacts 
         image: image.clone(),
         rootfs: "/srv/root".into(),
         cgroup: "/system.slice/unitbox-web.service/payload".to_owned(),
+        joined: JoinedFacts::default(),
         process: ProcessFacts {
             user: UserFacts {
                 groups: vec![0],

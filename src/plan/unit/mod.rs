@@ -84,6 +84,8 @@ pub struct UnitFacts<'a> {
     pub monitor: &'a Path,
     /// Where things are.
     pub layout: &'a Layout,
+    /// Units that must run before it.
+    pub dependencies: &'a [UnitName],
 }
 
 /// Seconds that a stop may take beyond the container's own timeout before systemd steps in; the monitor extends the
@@ -115,6 +117,12 @@ impl Unit {
             "Wants",
             Value::Units(vec!["unitbox-bus.service".to_owned()]),
         );
+        if !facts.dependencies.is_empty() {
+            let names = facts.dependencies.iter();
+            let names: Vec<String> = names.map(|unit| unit.as_str().to_owned()).collect();
+            add(Unit, "Requires", Value::Units(names.clone()));
+            add(Unit, "After", Value::Units(names));
+        }
         let cleanup = UnitName::cleanup_of(name).as_str().to_owned();
         add(Unit, "OnFailure", Value::Units(vec![cleanup]));
         // Who starts a container by hand may do so as often as it fails.
@@ -141,6 +149,9 @@ impl Unit {
         add(Service, "PrivateMounts", Value::Bool(private));
         let stop = u64::from(definition.options.stop_timeout_or_default()) + STOP_MARGIN;
         add(Service, "TimeoutStopSec", Value::Seconds(stop));
+        if let Some(timeout) = definition.options.timeout {
+            add(Service, "RuntimeMaxSec", Value::Seconds(u64::from(timeout)));
+        }
         for (key, value) in limits::properties(definition) {
             add(Service, key, value);
         }

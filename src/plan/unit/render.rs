@@ -86,6 +86,7 @@ fn expanded_later(words: &[String]) -> Vec<String> {
 fn bus_property(property: &Property) -> (&'static str, BusValue) {
     let key = match property.key {
         "TimeoutStopSec" => "TimeoutStopUSec",
+        "RuntimeMaxSec" => "RuntimeMaxUSec",
         "StartLimitIntervalSec" => "StartLimitIntervalUSec",
         "CPUQuota" => "CPUQuotaPerSecUSec",
         "CPUQuotaPeriodSec" => "CPUQuotaPeriodUSec",

@@ -28,6 +28,7 @@ fn unit(definition: &Definition, systemd: u32) -> Unit {
             systemd,
             monitor,
             layout: &layout,
+            dependencies: &[],
         },
     )
 }
@@ -112,6 +113,7 @@ fn a_dollar_in_a_command_line_is_no_variable() {
         systemd: 257,
         monitor: Path::new("/opt/$x/unitbox-monitor"),
         layout: &layout,
+        dependencies: &[],
     };
     let unit = Unit::of(&definition(), &facts);
     let line = r#"ExecStart="/opt/$x/unitbox-monitor" "--root=/a $$b" "web""#;

@@ -79,6 +79,7 @@ impl Container {
             systemd,
             monitor: Path::new(MONITOR),
             layout: &layout,
+            dependencies: &[],
         };
         let unit = Unit::of(definition, &facts).render();
         let directory = layout.container(id).display().to_string();
