@@ -10,6 +10,7 @@ use super::{Host, output, targets};
 use crate::api::Layout;
 use crate::container::logs::{LogPlace, place};
 use crate::container::observe::{Observation, State, observe};
+use crate::definition::mount::MountKind;
 use crate::definition::{Definition, Source};
 use crate::sys::time::Stamp;
 use crate::types::UnitName;
@@ -120,6 +121,36 @@ fn describe(layout: &Layout, definition: &Definition, seen: &Observation) -> Val
                 "Size": options.log.max_size,
             },
         },
-        "Mounts": [],
+        "Mounts": mounts(layout, definition),
     })
+}
+
+/// What Podman lists: files of the host and volumes.
+fn mounts(layout: &Layout, definition: &Definition) -> Vec<Value> {
+    let all = definition.options.files.effective().iter();
+    let listed = all.filter_map(|mount| {
+        let (kind, source) = match mount.kind {
+            MountKind::Bind => ("bind", mount.source.clone()),
+            MountKind::Volume => {
+                let name = mount.source.parse().ok()?;
+                let data = layout.volume_data(&name);
+                ("volume", data.to_string_lossy().into_owned())
+            }
+            _ => return None,
+        };
+        let name = if kind == "volume" {
+            mount.source.as_str()
+        } else {
+            ""
+        };
+        Some(json!({
+            "Type": kind,
+            "Name": name,
+            "Source": source,
+            "Destination": mount.target,
+            "Options": mount.options,
+            "RW": !mount.has("ro"),
+        }))
+    });
+    listed.collect()
 }

@@ -5,8 +5,10 @@ use std::fs;
 
 use super::cleanup;
 use super::prepare::{self, PrepareError, RunFacts};
+use super::volumes;
 use crate::api::Layout;
-use crate::definition::{Definition, Options, Source, VERSION};
+use crate::definition::mount::{Mount, MountFlag, MountKind};
+use crate::definition::{Definition, FileOptions, Options, Secret, SecretUse, Source, VERSION};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::fake_world::{Depth, FakeWorld};
 use crate::image::{Digest, Images};
@@ -28,26 +30,28 @@ struct Case {
 struct Flavour {
     image: bool,
     remove: bool,
+    /// Volumes, an image, a secret.
+    mounts: bool,
 }
 
-const FLAVOURS: [Flavour; 4] = [
-    Flavour {
-        image: false,
-        remove: false,
-    },
-    Flavour {
-        image: false,
-        remove: true,
-    },
-    Flavour {
-        image: true,
-        remove: false,
-    },
-    Flavour {
-        image: true,
-        remove: true,
-    },
+const FLAVOURS: [Flavour; 6] = [
+    Flavour::new(false, false, false),
+    Flavour::new(false, true, false),
+    Flavour::new(true, false, false),
+    Flavour::new(true, true, false),
+    Flavour::new(true, false, true),
+    Flavour::new(true, true, true),
 ];
+
+impl Flavour {
+    const fn new(image: bool, remove: bool, mounts: bool) -> Self {
+        Self {
+            image,
+            remove,
+            mounts,
+        }
+    }
+}
 
 impl Case {
     fn new(flavour: Flavour) -> Self {
@@ -67,11 +71,14 @@ impl Case {
                 }
             }
         };
-        let options = Options {
+        let mut options = Options {
             remove: flavour.remove,
             runtime: Some("/bin/true".to_owned()),
             ..Options::default()
         };
+        if flavour.mounts {
+            options.files = files(&layout, &source);
+        }
         let definition = Definition {
             version: VERSION,
             id: id.clone(),
@@ -82,6 +89,7 @@ impl Case {
             options,
         };
         drop(store::create(&layout, &definition).unwrap());
+        volumes::make(&layout, &definition).unwrap();
         fs::create_dir_all(layout.run_container(&id)).unwrap();
         let cgroup = UnitCgroup::new("/no-such.slice/unitbox-web.service");
         Self {
@@ -136,6 +144,40 @@ impl Case {
             "{what}: left over {more:?}, missing {less:?}"
         );
         assert_eq!(self.world.violations, Vec::<String>::new(), "{what}");
+    }
+}
+
+/// An anonymous volume, a part of it, an image and a secret.
+fn files(layout: &Layout, image: &Source) -> FileOptions {
+    let Source::Image { id, .. } = image else {
+        panic!("only images are mounted");
+    };
+    let name = "sec".parse().unwrap();
+    store::secrets::create(layout, &name, b"x", Default::default(), false).unwrap();
+    let volume = "a".repeat(64);
+    let mount = |kind, source: &str, target: &str, part: Option<&str>| Mount {
+        flag: MountFlag::Inherited,
+        kind,
+        source: source.to_owned(),
+        target: target.to_owned(),
+        options: Vec::new(),
+        subpath: part.map(str::to_owned),
+        anonymous: kind == MountKind::Volume,
+    };
+    let how = SecretUse::Mount {
+        target: None,
+        uid: 0,
+        gid: 0,
+        mode: 0o444,
+    };
+    FileOptions {
+        settled: Some(vec![
+            mount(MountKind::Volume, &volume, "/data", None),
+            mount(MountKind::Volume, &volume, "/part", Some("x")),
+            mount(MountKind::Image, id, "/image", None),
+        ]),
+        secrets: vec![Secret { name, how }],
+        ..FileOptions::default()
     }
 }
 
@@ -228,6 +270,8 @@ fn prepare_killed_anywhere_and_given_up() {
             let what = format!("{flavour:?}, effect {effect}, {depth:?}");
             assert_eq!(case.clean_up(), Vec::<String>::new(), "{what}");
             let mut left: BTreeSet<String> = case.world.everything();
+            // What a volume's first contents need to be finished stays for the next start.
+            left.retain(|path| !path.contains("/.copy") && !path.ends_with("/fresh"));
             // Only what was not made yet may be missing.
             left.extend(expected.iter().cloned());
             assert_eq!(left, expected, "{what}");
@@ -302,10 +346,7 @@ fn a_removal_that_is_cut_off_is_ended_by_name_or_by_the_sweep() {
 /// To remove it while it is mounted would remove the container's files.
 #[test]
 fn a_mounted_root_file_system_is_never_removed() {
-    let mut case = Case::new(Flavour {
-        image: true,
-        remove: true,
-    });
+    let mut case = Case::new(Flavour::new(true, true, true));
     case.run();
     for effect in 1..MANY {
         case.world.cut_at(effect, Depth::Done);

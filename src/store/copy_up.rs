@@ -34,6 +34,11 @@ pub fn copy_up(volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
     let directory = File::open(volume)?;
     lock_file(&directory, Lock::Exclusive, true)?;
     let whole = volume.join(WHOLE);
+    // What was not whole when somebody died.
+    let copy = volume.join(COPY);
+    if copy.exists() {
+        fs::remove_dir_all(&copy)?;
+    }
     if fresh.exists() && !whole.exists() {
         stage(volume, root, target)?;
     }
@@ -68,9 +73,6 @@ fn stage(volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let copy = volume.join(COPY);
-    if copy.exists() {
-        fs::remove_dir_all(&copy)?;
-    }
     fs::create_dir(&copy)?;
     let made = open_dir(&copy)?;
     copy_tree(

@@ -259,3 +259,161 @@ pub(super) fn close(files: &FileOptions, given: &mut [Mount]) {
         mount.set_options(Some(options));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::{Options, options};
+    use crate::plan::bundle::tests::definition;
+
+    fn files(flags: &[(&str, &str)]) -> Definition {
+        let mut wished = Options::default();
+        for (flag, value) in flags {
+            let spec = options().find(|spec| spec.flag == *flag).unwrap();
+            spec.apply(&mut wished, value).unwrap();
+        }
+        definition(&["sh"], wished)
+    }
+
+    /// Place, type, source and options of each mount of the user.
+    fn planned(flags: &[(&str, &str)]) -> Vec<String> {
+        let definition = files(flags);
+        let facts = |wish: &Wish| MountFacts {
+            source: match wish.kind {
+                MountKind::Volume => format!("/volumes/{}", wish.source).into(),
+                MountKind::Tmpfs | MountKind::Ramfs | MountKind::Devpts => PathBuf::new(),
+                _ => wish.source.clone().into(),
+            },
+            directory: true,
+            forbids: match wish.kind {
+                MountKind::Volume => Forbids::VOLUME,
+                _ => Forbids::default(),
+            },
+            overlay: wish.has("O").then(|| ("/up:per".into(), "/work".into())),
+        };
+        let mut known = BundleFacts::default();
+        let mounts = definition.options.files.effective().iter();
+        known.files.mounts = mounts.map(facts).collect();
+        known.process.user.uid = 7;
+        let (mut all, behind) = plan(&definition, &known);
+        all.extend(behind);
+        let text = |mount: &Mount| {
+            let options = mount.options().clone().unwrap_or_default().join(",");
+            let kind = mount.typ().clone().unwrap_or_default();
+            let source = mount.source().clone().unwrap_or_default();
+            format!(
+                "{} {kind} {} {options}",
+                mount.destination().display(),
+                source.display()
+            )
+        };
+        all.iter().map(text).collect()
+    }
+
+    /// What Podman 5.4.2 writes into config.json.
+    #[test]
+    fn options_are_completed_as_podman_does() {
+        for (flag, value, expected) in [
+            ("volume", "/a:/b", "/b bind /a rw,rprivate,rbind"),
+            (
+                "volume",
+                "/a:/b:ro,z,noexec",
+                "/b bind /a ro,noexec,rprivate,rbind",
+            ),
+            ("volume", "/a:/b:rshared,U", "/b bind /a rshared,rw,rbind"),
+            (
+                "volume",
+                "v:/b",
+                "/b bind /volumes/v rw,rprivate,nosuid,nodev,rbind",
+            ),
+            (
+                "volume",
+                "v:/b:nocopy,dev",
+                "/b bind /volumes/v dev,rw,rprivate,nosuid,rbind",
+            ),
+            (
+                "volume",
+                "/a,b:/b:O",
+                "/b overlay overlay lowerdir=/a\\,b,upperdir=/up\\:per,workdir=/work,private",
+            ),
+            (
+                "mount",
+                "type=bind,src=/a,dst=/b,ro,bind-propagation=rslave,bind-nonrecursive",
+                "/b bind /a ro,rslave,bind",
+            ),
+            (
+                "mount",
+                "type=volume,src=v,dst=/b,idmap",
+                "/b bind /volumes/v rw,rprivate,nosuid,nodev,rbind",
+            ),
+            ("mount", "type=ramfs,dst=/b", "/b ramfs ramfs "),
+            (
+                "mount",
+                "type=devpts,dst=/b,uid=3,gid=4,mode=600,max=5",
+                "/b devpts devpts uid=3,gid=4,mode=600,max=5",
+            ),
+            (
+                "mount",
+                "type=tmpfs,dst=/b,U,noexec",
+                "/b tmpfs tmpfs uid=7,gid=0,noexec,rw,rprivate,nosuid,nodev,tmpcopyup",
+            ),
+            (
+                "tmpfs",
+                "/b",
+                "/b tmpfs tmpfs rw,rprivate,nosuid,nodev,tmpcopyup",
+            ),
+            (
+                "tmpfs",
+                "/b:size=10m,mode=1777,noexec,notmpcopyup",
+                "/b tmpfs tmpfs size=10m,mode=1777,noexec,rw,rprivate,nosuid,nodev",
+            ),
+            ("mount", "type=image,src=i,dst=/b", "/b bind i ro,rbind"),
+        ] {
+            assert_eq!(planned(&[(flag, value)]), [expected], "--{flag} {value}");
+        }
+    }
+
+    #[test]
+    fn a_users_mount_wins_over_ours_and_outer_places_come_first() {
+        let definition = files(&[("volume", "/a:/dev/shm"), ("volume", "/a:/dev/x/y")]);
+        let ours = || {
+            let places = ["/dev", "/dev/shm", "/dev/pts"];
+            places
+                .map(|place| mount(place, "tmpfs", "tmpfs", &[]))
+                .to_vec()
+        };
+        let user = |place| vec![mount(place, "bind", "/a", &[])];
+        let places = |mut mounts: Vec<Mount>| {
+            sort(&mut mounts);
+            let places = mounts
+                .iter()
+                .map(|mount| mount.destination().display().to_string());
+            places.collect::<Vec<_>>()
+        };
+        let all = superseded(user("/dev/x/y"), ours(), &definition.options.files);
+        assert_eq!(places(all), ["/dev", "/dev/pts", "/dev/x/y"]);
+        let definition = files(&[("volume", "/a:/dev")]);
+        let all = superseded(user("/dev"), ours(), &definition.options.files);
+        assert_eq!(places(all), ["/dev", "/dev/shm"]);
+    }
+
+    #[test]
+    fn the_root_propagates_as_far_as_its_mounts() {
+        let of = |values: &[&str]| {
+            let flags: Vec<_> = values.iter().map(|value| ("volume", *value)).collect();
+            let mut linux = Linux::default();
+            let before = linux.rootfs_propagation().clone();
+            root_propagation(&files(&flags), &mut linux);
+            linux
+                .rootfs_propagation()
+                .clone()
+                .filter(|word| Some(word) != before.as_ref())
+        };
+        assert_eq!(of(&["/a:/a"]), None);
+        assert_eq!(of(&["/a:/a:slave"]).as_deref(), Some("rslave"));
+        assert_eq!(
+            of(&["/a:/a:slave", "/a:/b:rshared"]).as_deref(),
+            Some("shared")
+        );
+    }
+}
