@@ -8,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::error::CliError;
 use super::{objects, on_containers};
 use crate::container::create::Wish;
+use crate::container::environment;
 use crate::definition::{Arity, ConfFiles, OptionSpec, Options, options, refusal};
 
 /// The whole grammar, for parsing, completion and man pages.
@@ -276,11 +277,15 @@ fn option(spec: &OptionSpec) -> Arg {
 /// Reads what a user wants from the arguments of `create` and `run`.
 pub(super) fn wish(args: &ArgMatches) -> Result<Wish, CliError> {
     let mut wished = Options::default();
+    let caller = environment::of_caller();
     for spec in options() {
         for value in args.get_many::<String>(spec.flag).into_iter().flatten() {
-            match value_of(spec, value) {
-                Some(value) => spec.apply(&mut wished, &value)?,
-                None => tracing::debug!(name = value, "variable is not set here, left out"),
+            if spec.flag == "env" {
+                for value in environment::expand(value, &caller) {
+                    spec.apply(&mut wished, &value)?;
+                }
+            } else {
+                spec.apply(&mut wished, value)?;
             }
         }
     }
@@ -306,6 +311,7 @@ pub(super) fn wish(args: &ArgMatches) -> Result<Wish, CliError> {
         from,
         rootfs: is_on(args, "rootfs"),
         command: words.collect(),
+        environment: caller,
     })
 }
 
@@ -318,14 +324,4 @@ fn file_of(variable: &'static str) -> Result<Option<String>, CliError> {
     let path = path.into_os_string().into_string();
     let path = path.map_err(|_| CliError::Usage(format!("{variable} is not valid UTF-8")))?;
     Ok(Some(path))
-}
-
-/// The value as given; a variable without one takes the caller's.
-fn value_of(spec: &OptionSpec, value: &str) -> Option<String> {
-    if spec.flag != "env" || value.contains('=') || value.is_empty() {
-        return Some(value.to_owned());
-    }
-    std::env::var(value)
-        .ok()
-        .map(|own| format!("{value}={own}"))
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{ContainerError, Site, conf, dependencies, names, prepare, unit, volumes};
+use super::{ContainerError, Site, conf, dependencies, environment, names, prepare, unit, volumes};
 use crate::definition::mount::MountKind;
 use crate::definition::{Definition, DefinitionError, Options, Source, VERSION};
 use crate::host::cgroup::check_unified;
@@ -27,6 +27,8 @@ pub struct Wish {
     pub rootfs: bool,
     /// Command and arguments.
     pub command: Vec<String>,
+    /// The caller's environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// Makes a container and returns it with its lock.
@@ -40,7 +42,8 @@ pub fn create(
     check_unified()?;
     wish.options.check()?;
     let conf = conf::load(site.layout, &wish.options.conf)?;
-    prepare::check(&wish.options, &conf)?;
+    prepare::check(site.layout, &wish.options, &conf)?;
+    environment::resolve(&mut wish.options, &conf, &wish.environment)?;
     Runtime::find(wish.options.runtime.as_deref())?;
     let images = (!wish.rootfs)
         .then(|| Images::open(&site.layout.state()))

@@ -5,6 +5,7 @@ pub mod cleanup;
 pub mod conf;
 pub mod create;
 mod dependencies;
+pub mod environment;
 mod error;
 mod exits;
 pub mod kill;

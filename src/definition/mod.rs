@@ -5,6 +5,7 @@
 
 mod dependencies;
 mod devices;
+mod etc;
 mod files;
 mod isolation;
 mod limits;
@@ -16,6 +17,7 @@ mod process;
 use serde::{Deserialize, Serialize};
 
 pub use devices::{Device, DeviceRule};
+pub use etc::{EtcOptions, HostEntry, check_tz};
 pub use files::{FileOptions, ImageVolumes, Secret, SecretUse};
 pub use isolation::{
     CapabilityWish, IsolationOptions, Namespace, Seccomp, SeccompPolicy, parse_capability,
@@ -24,7 +26,9 @@ pub use isolation::{
 pub use limits::{Cgroups, DeviceLimit, LimitOptions};
 pub use log::{LogDriver, LogOptions};
 pub use options::{Arity, OptionSpec, options, refusal};
-pub use process::{ConfFiles, ProcessOptions};
+pub use process::{
+    ConfFiles, Personality, ProcessOptions, Resource, SystemdMode, Ulimit, Umask, parse_ulimit,
+};
 
 use crate::types::{ContainerId, ContainerName, Signal};
 
@@ -138,7 +142,9 @@ pub struct Options {
     pub log: LogOptions,
     /// What else is said of the process.
     pub process: ProcessOptions,
-    /// Mounts, devices, secrets, files of /etc.
+    /// Files of /etc that are made for each run.
+    pub etc: EtcOptions,
+    /// Mounts, devices, secrets.
     pub files: FileOptions,
     /// Namespaces, capabilities, labels.
     pub isolation: IsolationOptions,
@@ -172,6 +178,19 @@ pub enum DefinitionError {
     /// Two options that exclude each other.
     #[error("{0} and {1} cannot be used together")]
     Conflict(&'static str, &'static str),
+    /// A key of containers.conf(5).
+    #[error("containers.conf: invalid value {value:?} for {key}: {reason}")]
+    Conf {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The host has no address that a container could use.
+    #[error("--add-host: this host has no address for host-gateway")]
+    NoHostAddress,
     /// A capability that is both added and dropped.
     #[error("capability {0} cannot be added and dropped")]
     AddedAndDropped(oci_spec::runtime::Capability),
@@ -208,6 +227,17 @@ pub enum DefinitionError {
     },
 }
 
+impl DefinitionError {
+    /// A key of containers.conf(5) whose value is refused.
+    pub fn conf(key: &'static str, value: &str, reason: impl Into<String>) -> Self {
+        Self::Conf {
+            key,
+            value: value.chars().take(120).collect(),
+            reason: reason.into(),
+        }
+    }
+}
+
 impl Options {
     /// Seconds between the stop signal and SIGKILL.
     pub fn stop_timeout_or_default(&self) -> u32 {
@@ -240,6 +270,8 @@ impl Options {
         }
         self.limits.check(self.memory)?;
         self.files.check()?;
+        self.process.check(self)?;
+        self.etc.check(self)?;
         self.isolation.check(self)
     }
 }

@@ -116,6 +116,14 @@ mod armed {
             self.after(Host.write_file(path, contents, mode, durability))
         }
 
+        fn copy_file(&mut self, from: &Path, to: &Path, mode: u32) -> io::Result<()> {
+            self.after(Host.copy_file(from, to, mode))
+        }
+
+        fn append_in(&mut self, root: &Path, file: &Path, text: &str) -> io::Result<()> {
+            self.after(Host.append_in(root, file, text))
+        }
+
         fn mount_overlay(&mut self, overlay: &Overlay) -> io::Result<()> {
             self.after(Host.mount_overlay(overlay))
         }

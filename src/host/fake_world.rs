@@ -180,6 +180,21 @@ impl World for FakeWorld {
         )
     }
 
+    fn copy_file(&mut self, from: &Path, to: &Path, mode: u32) -> io::Result<()> {
+        self.effect(
+            |_| Host.copy_file(from, to, mode),
+            |_, _| {
+                let mut name = to.file_name().unwrap().to_owned();
+                name.push(".new");
+                let _ = fs::write(to.with_file_name(name), "");
+            },
+        )
+    }
+
+    fn append_in(&mut self, root: &Path, file: &Path, text: &str) -> io::Result<()> {
+        self.effect(|_| Host.append_in(root, file, text), |_, _| {})
+    }
+
     fn mount_overlay(&mut self, overlay: &Overlay) -> io::Result<()> {
         for dir in [&overlay.upper, &overlay.work, &overlay.target] {
             if !dir.is_dir() {

@@ -4,10 +4,11 @@
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::libc;
 use nix::mount::MntFlags;
 
 pub use super::inside::{Inside, PrivateFile};
@@ -18,6 +19,7 @@ use crate::image::{self, overlay::Writable};
 use crate::sys::exec::Exec;
 use crate::sys::mount::Attr;
 use crate::sys::move_data::{Moved, pipe, read};
+use crate::sys::paths::{self, Root};
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::process::{Child, How};
 use crate::sys::time::boottime;
@@ -69,6 +71,16 @@ pub trait World {
         mode: u32,
         durability: Durability,
     ) -> io::Result<()>;
+    /// Copies a file of the host, with this mode: temporary name, then rename.
+    ///
+    /// # Errors
+    /// As open(2), read(2), write(2), rename(2).
+    fn copy_file(&mut self, from: &Path, to: &Path, mode: u32) -> io::Result<()>;
+    /// Adds text to a regular file below a root that a container controls, on a line of its own.
+    ///
+    /// # Errors
+    /// As openat2(2), write(2); it is no regular file.
+    fn append_in(&mut self, root: &Path, file: &Path, text: &str) -> io::Result<()>;
     /// Mounts an overlay.
     ///
     /// # Errors
@@ -181,20 +193,29 @@ impl World for Host {
         mode: u32,
         durability: Durability,
     ) -> io::Result<()> {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
-        let new = path.with_file_name(name);
-        let written =
-            write_new(&new, contents, mode, durability).and_then(|()| fs::rename(&new, path));
-        if written.is_err() {
-            // The disk may be full: the half-written file must not stay.
-            let _ = fs::remove_file(&new);
-            return written;
+        replace(path, contents.as_bytes(), mode, durability)
+    }
+
+    fn copy_file(&mut self, from: &Path, to: &Path, mode: u32) -> io::Result<()> {
+        let contents = fs::read(from)?;
+        replace(to, &contents, mode, Durability::Cached)
+    }
+
+    fn append_in(&mut self, root: &Path, file: &Path, text: &str) -> io::Result<()> {
+        let flags = libc::O_RDWR | libc::O_APPEND | libc::O_NONBLOCK | libc::O_NOCTTY;
+        let fd = Root::open(root)?.open_in(file, flags, 0)?;
+        let stat = paths::stat(&fd)?;
+        if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
+            return Err(io::Error::other("not a regular file"));
         }
-        if durability == Durability::Synced {
-            fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+        let file = fs::File::from(fd);
+        let mut last = [b'\n'];
+        if let Some(at) = u64::try_from(stat.st_size).unwrap_or(0).checked_sub(1) {
+            file.read_exact_at(&mut last, at)?;
         }
-        Ok(())
+        let line_end = if last == [b'\n'] { "" } else { "\n" };
+        // One write: no reader sees half of it.
+        (&file).write_all(format!("{line_end}{text}").as_bytes())
     }
 
     fn mount_overlay(&mut self, overlay: &Overlay) -> io::Result<()> {
@@ -321,7 +342,7 @@ fn watch(child: &Child, output: &mut OwnedFd, time: Duration) -> io::Result<(Vec
             return Ok((kept, how));
         }
         if boottime() >= deadline {
-            child.pidfd.send_signal(nix::libc::SIGKILL)?;
+            child.pidfd.send_signal(libc::SIGKILL)?;
             child.wait()?;
             let text = format!("took longer than {} s, killed", time.as_secs());
             return Err(io::Error::new(io::ErrorKind::TimedOut, text));
@@ -342,7 +363,24 @@ fn describe(how: How, output: &[u8]) -> String {
     }
 }
 
-fn write_new(path: &Path, contents: &str, mode: u32, durability: Durability) -> io::Result<()> {
+/// Puts a file in the place of the one there.
+fn replace(path: &Path, contents: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    let written = write_new(&new, contents, mode, durability).and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        // The disk may be full: the half-written file must not stay.
+        let _ = fs::remove_file(&new);
+        return written;
+    }
+    if durability == Durability::Synced {
+        fs::File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()?;
+    }
+    Ok(())
+}
+
+fn write_new(path: &Path, contents: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
     // A leftover may be anything, also a link that the payload has no part in: never follow it.
     gone_is_good(fs::remove_file(path))?;
     let mut file = fs::OpenOptions::new()
@@ -350,7 +388,7 @@ fn write_new(path: &Path, contents: &str, mode: u32, durability: Durability) -> 
         .create_new(true)
         .mode(mode)
         .open(path)?;
-    file.write_all(contents.as_bytes())?;
+    file.write_all(contents)?;
     match durability {
         Durability::Synced => file.sync_all(),
         Durability::Cached => Ok(()),

@@ -38,6 +38,28 @@ pub enum PrepareError {
     /// The user cannot be looked up.
     #[error(transparent)]
     User(#[from] user::UserError),
+    /// There is no init to be run.
+    #[error("init {path}: no such program", path = path.display())]
+    NoInit {
+        /// What was looked for.
+        path: PathBuf,
+    },
+    /// The file that /etc/hosts begins with cannot be read.
+    #[error("read hosts file {path}", path = path.display())]
+    Hosts {
+        /// Its path.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// There is no such time zone.
+    #[error("time zone {name:?}")]
+    Zone {
+        /// Its name.
+        name: String,
+        /// The cause.
+        source: io::Error,
+    },
     /// The root filesystem is not a directory.
     #[error("root filesystem {path}", path = path.display())]
     Rootfs {
@@ -95,6 +117,14 @@ impl PrepareError {
         match self {
             Self::Workdir { .. } => ExitCode::NotExecutable.number(),
             _ => ExitCode::Error.number(),
+        }
+    }
+
+    /// The file that /etc/hosts begins with cannot be read.
+    pub(super) fn hosts(path: &Path, source: io::Error) -> Self {
+        Self::Hosts {
+            path: path.to_owned(),
+            source,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Everything between a definition and `runc create`: the work of the prepare worker.
 
+mod account;
 mod cdi;
 mod devices;
 mod error;
@@ -25,7 +26,7 @@ use crate::definition::{Definition, Options};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
 use crate::host::world::{Durability, World};
-use crate::plan::bundle::{self, BundleFacts, ImageDefaults};
+use crate::plan::bundle::{self, Bundle, BundleFacts, ImageDefaults};
 use crate::plan::conf::Conf;
 use crate::store;
 use crate::types::{ContainerId, Signal};
@@ -121,12 +122,11 @@ pub fn prepare(
         image: &image,
         conf: &conf,
     };
-    let warnings = write_bundle(&ground, world)?;
-    let stop_signal = definition.options.stop_signal.or(image.stop_signal);
+    let planned = write_bundle(&ground, world)?;
     Ok(Prepared {
         runtime,
-        stop_signal: stop_signal.unwrap_or(Signal::TERM),
-        warnings,
+        stop_signal: planned.stop_signal,
+        warnings: planned.warnings,
         definition,
     })
 }
@@ -135,11 +135,14 @@ pub fn prepare(
 ///
 /// # Errors
 /// A file that the options name cannot be used.
-pub fn check(options: &Options, conf: &Conf) -> Result<(), PrepareError> {
+pub fn check(layout: &Layout, options: &Options, conf: &Conf) -> Result<(), PrepareError> {
     for device in &options.isolation.devices {
         devices::of(device)?;
     }
     cdi::edits(&options.isolation.devices, conf)?;
+    if let Some(name) = &options.etc.tz {
+        etc::zone(layout.root(), name)?;
+    }
     seccomp::own(&options.isolation).map(drop)
 }
 
@@ -154,9 +157,17 @@ struct Ground<'a> {
     conf: &'a Conf,
 }
 
-/// Writes files and config.json; returns what was left out, one line each.
-fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Vec<String>, PrepareError> {
-    let process = process::facts(ground)?;
+/// Writes files and config.json.
+fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Bundle, PrepareError> {
+    let (process, longer) = process::facts(ground)?;
+    let read_only = ground.definition.options.files.read_only;
+    let mut etc = etc::facts(ground)?;
+    if read_only {
+        let copies = longer.iter();
+        etc.accounts = copies
+            .map(|longer| (longer.file, longer.whole.clone()))
+            .collect();
+    }
     let files = files::prepare(ground, &process.user, world)?;
     let facts = BundleFacts {
         image: ground.image.clone(),
@@ -164,7 +175,7 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Vec<String>, P
         cgroup: ground.run.cgroup.payload(),
         process,
         files,
-        etc: etc::facts(ground),
+        etc,
         isolation: isolation::facts(ground)?,
         limits: limits::facts(ground)?,
         joined: joined::join(ground.definition, ground.run, world)?,
@@ -181,6 +192,14 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Vec<String>, P
             world.write_file(path, contents, 0o644, Durability::Cached),
         )?;
     }
+    for (from, to) in &planned.copies {
+        effect("copy", from, world.copy_file(from, to, 0o644))?;
+    }
+    if !read_only {
+        for longer in &longer {
+            add_account(ground.rootfs, longer, world)?;
+        }
+    }
     let bundle = ground.run.layout.bundle(&ground.definition.id);
     let path = bundle.join("config.json");
     let json = serde_json::to_string(&planned.spec).expect("a spec has only string keys");
@@ -189,5 +208,32 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Vec<String>, P
         &path,
         world.write_file(&path, &json, 0o600, Durability::Cached),
     )?;
-    Ok(planned.warnings)
+    Ok(planned)
+}
+
+/// Adds lines to an account file of the container's root, as Podman does: what the container changes there later stays.
+fn add_account(
+    rootfs: &Path,
+    longer: &account::Longer,
+    world: &mut dyn World,
+) -> Result<(), PrepareError> {
+    let file = Path::new(longer.file);
+    match world.append_in(rootfs, file, &longer.added) {
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            tracing::warn!(
+                "{} of the container: {error}; its user has no entry",
+                longer.file
+            );
+            Ok(())
+        }
+        result => effect("add to the container's", file, result),
+    }
+}
+
+/// Whether this process has a capability, by its number (capabilities(7)).
+fn has_capability(number: u32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    effective.is_none_or(|set| set & (1 << number) != 0)
 }

@@ -29,6 +29,13 @@ pub(super) const SPECS: &[OptionSpec] = &[
     })
     .short('l')
     .key("Label"),
+    OptionSpec::many(
+        "label-file",
+        "FILE",
+        "Add the labels of a file of lines",
+        |options, value| super::env::path(&mut options.process.label_files, value),
+        |options| options.process.label_files.clone(),
+    ),
     OptionSpec::one(
         "name",
         "NAME",
@@ -51,6 +58,7 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("hostname", "box.example"),
     ("label", "k"),
     ("label", "a=b\nc"),
+    ("label-file", "a b"),
     ("name", "web"),
     ("rm", "true"),
 ];

@@ -2,7 +2,10 @@
 //!
 //! The command line, unit files and documents are made from it, so that they cannot disagree.
 
+mod account;
 mod devices;
+mod env;
+mod etc;
 mod files;
 mod identity;
 mod isolation;
@@ -134,6 +137,9 @@ impl OptionSpec {
 
 /// The areas of the table; within each, options stand in the order of their flags.
 const AREAS: &[&[OptionSpec]] = &[
+    account::SPECS,
+    env::SPECS,
+    etc::SPECS,
     devices::SPECS,
     files::SPECS,
     identity::SPECS,

@@ -21,6 +21,31 @@ pub(super) fn shown(on: bool) -> Vec<String> {
     }
 }
 
+/// A switch that containers.conf(5) decides where nobody else does.
+pub(super) fn maybe(field: &mut Option<bool>, value: &str) -> Done {
+    let mut on = false;
+    switch(&mut on, value)?;
+    *field = Some(on);
+    Ok(())
+}
+
+/// A switch of three states.
+pub(super) fn shown_maybe(on: Option<bool>) -> Vec<String> {
+    shown_one(on.as_ref())
+}
+
+/// The values between commas.
+pub(super) fn words(value: &str) -> Result<Vec<String>, String> {
+    let words: Vec<String> = value
+        .split(',')
+        .map(|word| word.trim().to_owned())
+        .collect();
+    match words.iter().any(String::is_empty) {
+        true => Err("an empty value".to_owned()),
+        false => Ok(words),
+    }
+}
+
 /// An option with at most one value.
 pub(super) fn shown_one(value: Option<&(impl ToString + ?Sized)>) -> Vec<String> {
     value.map(ToString::to_string).into_iter().collect()

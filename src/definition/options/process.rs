@@ -1,8 +1,10 @@
-//! What runs: command, user, environment, working directory.
+//! What runs, and with which attributes of a process.
 
 use super::OptionSpec;
-use super::parse::{Done, absolute, clean, no_nul, shown, shown_one, switch};
-use crate::definition::Options;
+use super::parse::{
+    Done, absolute, maybe, no_nul, number, shown, shown_maybe, shown_one, switch, words,
+};
+use crate::definition::{Options, Personality, SystemdMode, parse_ulimit};
 
 pub(super) const SPECS: &[OptionSpec] = &[
     OptionSpec::one(
@@ -13,18 +15,20 @@ pub(super) const SPECS: &[OptionSpec] = &[
         shown_entrypoint,
     )
     .key("Entrypoint"),
-    OptionSpec::many(
-        "env",
-        "NAME[=VALUE]",
-        "Set an environment variable; without a value, take it from the caller",
-        env,
-        |options| {
-            let env = options.env.iter();
-            env.map(|(name, value)| format!("{name}={value}")).collect()
-        },
+    OptionSpec::switch(
+        "init",
+        "Run an init as the first process, which passes signals on and reaps",
+        |options, value| maybe(&mut options.process.init, value),
+        |options| shown_maybe(options.process.init),
     )
-    .short('e')
-    .key("Environment"),
+    .key("RunInit"),
+    OptionSpec::one(
+        "init-path",
+        "FILE",
+        "That init on the host; catatonit by default",
+        init_path,
+        |options| shown_one(options.process.init_path.as_ref()),
+    ),
     OptionSpec::switch(
         "interactive",
         "Keep standard input open even if not attached",
@@ -32,15 +36,57 @@ pub(super) const SPECS: &[OptionSpec] = &[
         |options| shown(options.interactive),
     )
     .short('i'),
+    OptionSpec::switch(
+        "oom-kill-disable",
+        "Ask the runtime to switch the OOM killer off; cgroup version 2 cannot",
+        |options, value| switch(&mut options.process.oom_kill_disable, value),
+        |options| shown(options.process.oom_kill_disable),
+    ),
     OptionSpec::one(
-        "user",
-        "USER[:GROUP]",
-        "User and group of the payload, by name or number",
-        user,
-        |options| shown_one(options.user.as_ref()),
+        "oom-score-adj",
+        "SCORE",
+        "Score of the OOM killer, -1000 to 1000",
+        oom_score_adj,
+        |options| shown_one(options.process.oom_score_adj.as_ref()),
+    ),
+    OptionSpec::one(
+        "personality",
+        "DOMAIN",
+        "Execution domain: LINUX or LINUX32 (personality(2); runc from 1.2 on)",
+        personality,
+        |options| shown_one(options.process.personality.map(Personality::name)),
+    ),
+    OptionSpec::one(
+        "systemd",
+        "true|false|always",
+        "Prepare the container for systemd inside: if its command is an init (true), never or always",
+        systemd,
+        |options| match options.process.systemd {
+            SystemdMode::Auto => Vec::new(),
+            SystemdMode::Never => vec!["false".to_owned()],
+            SystemdMode::Always => vec!["always".to_owned()],
+        },
+    ),
+    OptionSpec::many(
+        "ulimit",
+        "NAME=SOFT[:HARD]",
+        "Limit of the process (getrlimit(2)), -1 for none; host: those of the unit",
+        ulimit,
+        shown_ulimits,
     )
-    .short('u')
-    .key("User"),
+    .key("Ulimit"),
+    OptionSpec::one(
+        "umask",
+        "MASK",
+        "Mask of file modes, octal (0022)",
+        umask,
+        |options| {
+            let mask = options.process.umask;
+            mask.map(|mask| format!("{:04o}", mask.0))
+                .into_iter()
+                .collect()
+        },
+    ),
     OptionSpec::one(
         "workdir",
         "DIR",
@@ -57,20 +103,19 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("entrypoint", ""),
     ("entrypoint", "/bin/a b"),
     ("entrypoint", r#"["a","b c"]"#),
-    ("env", "A=b=\nc"),
+    ("init", "true"),
+    ("init-path", "/usr/bin/tini"),
     ("interactive", "true"),
-    ("user", "pg:0"),
+    ("oom-kill-disable", "true"),
+    ("oom-score-adj", "-5"),
+    ("personality", "LINUX32"),
+    ("systemd", "false"),
+    ("systemd", "always"),
+    ("ulimit", "host"),
+    ("ulimit", "nofile=5:-1,core=0"),
+    ("umask", "077"),
     ("workdir", "/srv"),
 ];
-
-fn env(options: &mut Options, value: &str) -> Done {
-    let (name, value) = value.split_once('=').ok_or("not NAME=VALUE")?;
-    if name.is_empty() {
-        return Err("the name is empty".to_owned());
-    }
-    options.env.push((no_nul(name)?, no_nul(value)?));
-    Ok(())
-}
 
 fn entrypoint(options: &mut Options, value: &str) -> Done {
     no_nul(value)?;
@@ -95,19 +140,69 @@ fn shown_entrypoint(options: &Options) -> Vec<String> {
     json.into_iter().collect()
 }
 
-fn user(options: &mut Options, value: &str) -> Done {
-    let mut parts = value.split(':');
-    let (user, group) = (parts.next().unwrap_or(""), parts.next());
-    if parts.next().is_some() {
-        return Err("more than one colon".to_owned());
+fn init_path(options: &mut Options, value: &str) -> Done {
+    options.process.init_path = Some(absolute(value)?);
+    Ok(())
+}
+
+fn oom_score_adj(options: &mut Options, value: &str) -> Done {
+    let score: i32 = number(value, NO_SCORE)?;
+    if !(-1000..=1000).contains(&score) {
+        return Err(NO_SCORE.to_owned());
     }
-    for part in std::iter::once(user).chain(group) {
-        let numeric = part.starts_with('-') || part.bytes().all(|b| b.is_ascii_digit());
-        if !part.is_empty() && numeric && !part.parse::<u32>().is_ok_and(|id| id != u32::MAX) {
-            return Err("a number must be within 0 to 4294967294".to_owned());
+    options.process.oom_score_adj = Some(score);
+    Ok(())
+}
+
+const NO_SCORE: &str = "not a number within -1000 to 1000";
+
+fn personality(options: &mut Options, value: &str) -> Done {
+    options.process.personality = Some(match value {
+        "LINUX" => Personality::Linux,
+        "LINUX32" => Personality::Linux32,
+        _ => return Err("not LINUX or LINUX32".to_owned()),
+    });
+    Ok(())
+}
+
+fn systemd(options: &mut Options, value: &str) -> Done {
+    options.process.systemd = match value {
+        "true" => SystemdMode::Auto,
+        "false" => SystemdMode::Never,
+        "always" => SystemdMode::Always,
+        _ => return Err("not true, false or always".to_owned()),
+    };
+    Ok(())
+}
+
+fn ulimit(options: &mut Options, value: &str) -> Done {
+    for word in words(value)? {
+        if word == "host" {
+            options.process.ulimit_host = true;
+        } else {
+            let (name, limit) = parse_ulimit(&word)?;
+            options.process.ulimits.insert(name, limit);
         }
     }
-    options.user = Some(clean(value)?);
+    Ok(())
+}
+
+fn shown_ulimits(options: &Options) -> Vec<String> {
+    let process = &options.process;
+    let number = |value: u64| match value {
+        u64::MAX => "-1".to_owned(),
+        value => value.to_string(),
+    };
+    let host = process.ulimit_host.then(|| "host".to_owned());
+    let own = process.ulimits.iter().map(|(name, limit)| {
+        let (soft, hard) = (number(limit.soft), number(limit.hard));
+        format!("{}={soft}:{hard}", name.name())
+    });
+    host.into_iter().chain(own).collect()
+}
+
+fn umask(options: &mut Options, value: &str) -> Done {
+    options.process.umask = Some(value.parse()?);
     Ok(())
 }
 

@@ -2,6 +2,9 @@ use super::*;
 
 /// A value or more for each option.
 const SAMPLES: &[&[(&str, &str)]] = &[
+    account::SAMPLES,
+    env::SAMPLES,
+    etc::SAMPLES,
     devices::SAMPLES,
     files::SAMPLES,
     identity::SAMPLES,

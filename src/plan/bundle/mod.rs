@@ -1,7 +1,9 @@
 //! The OCI bundle of a run: config.json (OCI runtime specification 1.0) and the files in /etc that are ours.
 
+mod annotations;
 mod cdi;
 mod devices;
+mod env;
 mod etc;
 mod files;
 mod isolation;
@@ -10,8 +12,12 @@ mod limits;
 mod mounts;
 mod pattern;
 mod process;
+#[cfg(test)]
+mod process_tests;
+mod resolv;
 mod seccomp;
 mod security;
+mod systemd;
 #[cfg(test)]
 mod tests;
 
@@ -20,7 +26,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Linux, Process, Root, Spec};
 
-use crate::definition::{Definition, DefinitionError};
+use crate::definition::{Definition, DefinitionError, Network};
 use crate::plan::conf::Conf;
 use crate::types::Signal;
 
@@ -32,7 +38,9 @@ pub use isolation::{IsolationFacts, is_privileged};
 pub use joined::{JoinedFacts, NamespaceKind, NamespaceSource};
 pub use limits::LimitFacts;
 pub use mounts::{Forbids, MountFacts};
-pub use process::{ProcessFacts, UserFacts};
+use process::args;
+pub use process::{ProcessFacts, UserFacts, workdir};
+pub use resolv::is_stub;
 pub use seccomp::{Profile as SeccompProfile, SeccompError};
 
 /// What an image says about how it wants to be run (OCI image configuration).
@@ -86,6 +94,10 @@ pub struct Bundle {
     pub spec: Spec,
     /// Files that config.json mounts, with their contents.
     pub etc: Vec<(PathBuf, String)>,
+    /// Files of the host to be copied for config.json: from and to.
+    pub copies: Vec<(PathBuf, PathBuf)>,
+    /// Signal of an ordered stop.
+    pub stop_signal: Signal,
     /// What was left out because the host lacks it, one line each.
     pub warnings: Vec<String>,
 }
@@ -106,7 +118,12 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
     limits::plan(definition, &facts.limits, &mut linux, &mut warnings);
     devices::plan(definition, facts, &mut linux, &mut warnings);
     let mut mounts = files::plan(definition, facts);
-    let mut etc = etc::plan(definition, facts);
+    let systemd = systemd::is_wanted(definition, facts);
+    if systemd {
+        systemd::add_mounts(definition, &mut mounts);
+    }
+    mounts.extend(process::init_mount(facts, systemd));
+    let mut etc = etc::plan(definition, facts)?;
     let wishes = &definition.options.files;
     mounts::into_chroots(wishes, &mut etc.mounts);
     mounts::close(wishes, &mut etc.mounts);
@@ -114,21 +131,22 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
     joined::share_shm(&mut mounts, &facts.joined);
     mounts::sort(&mut mounts);
     mounts::root_propagation(definition, &mut linux);
-    let mut process = process::plan(definition, facts)?;
+    let mut process = process::plan(definition, facts, systemd, &mut linux, &mut warnings)?;
     add_secrets(&mut process, &facts.files.secret_env);
+    let stop_signal = stop_signal(definition, &facts.image, systemd);
     let mut spec = Spec::default();
     spec.set_root(Some(root))
         .set_process(Some(process))
         .set_hostname(own_hostname(definition, facts))
         .set_mounts(Some(mounts))
         .set_linux(Some(linux))
-        .set_annotations(Some(
-            definition.options.annotations.clone().into_iter().collect(),
-        ));
+        .set_annotations(Some(annotations::plan(definition, facts, stop_signal)));
     cdi::apply(&facts.isolation.cdi, facts.limits.device_rules, &mut spec);
     Ok(Bundle {
         spec,
         etc: etc.files,
+        copies: etc.copies,
+        stop_signal,
         warnings,
     })
 }
@@ -152,9 +170,37 @@ fn hostname(definition: &Definition, facts: &BundleFacts) -> String {
 
 /// The name to set; none where the UTS namespace is not the container's own.
 fn own_hostname(definition: &Definition, facts: &BundleFacts) -> Option<String> {
-    let own = isolation::Namespaces::of(definition, &facts.conf)
+    if !isolation::Namespaces::of(definition, &facts.conf)
         .uts
-        .is_new();
-    let wished = definition.options.hostname.clone();
-    own.then(|| wished.unwrap_or_else(|| definition.id.short().to_owned()))
+        .is_new()
+    {
+        return None;
+    }
+    let options = &definition.options;
+    let by_name = facts.conf.containers.container_name_as_hostname == Some(true);
+    Some(match &options.hostname {
+        Some(name) => name.clone(),
+        // Who is at the host's addresses is known by the host's name.
+        None if options.network == Network::Host => facts.isolation.hostname.clone(),
+        None if by_name => {
+            let name = definition.name.as_str().chars();
+            name.filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+                .take(64)
+                .collect()
+        }
+        None => definition.id.short().to_owned(),
+    })
 }
+
+/// The user's, the image's, or what the first process expects.
+fn stop_signal(definition: &Definition, image: &ImageDefaults, systemd: bool) -> Signal {
+    let wished = definition.options.stop_signal.or(image.stop_signal);
+    let usual = match systemd {
+        true => Signal::from_number(SIGRTMIN + 3).unwrap_or(Signal::TERM),
+        false => Signal::TERM,
+    };
+    wished.unwrap_or(usual)
+}
+
+/// The first real-time signal of the C library (signal(7)).
+const SIGRTMIN: i64 = 34;

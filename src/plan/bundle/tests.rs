@@ -56,7 +56,12 @@ pub(super) fn facts(image: &ImageDefaults, controllers: &[&str]) -> BundleFacts 
         },
         etc: EtcFacts {
             directory: "/run/unitbox/x".into(),
-            resolv_conf: "nameserver 192.0.2.1\n".to_owned(),
+            resolv_conf: "search a.example\nnameserver 127.0.0.9\nnameserver 192.0.2.1\n"
+                .to_owned(),
+            base_hosts: "127.0.0.1 localhost # ours\n\n192.0.2.9 base\n".to_owned(),
+            host_address: Some([192, 0, 2, 5].into()),
+            accounts: Vec::new(),
+            zone: None,
         },
         conf: Conf::default(),
         files: FileFacts::default(),
@@ -165,10 +170,10 @@ fn the_users_environment_wins_over_the_images() {
     let expected = [
         "PATH=/opt/bin",
         "container=oci",
-        "HOME=/root",
-        "HOSTNAME=box",
         "A=3",
         "B=x=y",
+        "HOME=/root",
+        "HOSTNAME=box",
     ];
     assert_eq!(env, expected);
 }
