@@ -20,7 +20,6 @@ const MISSING: &[&str] = &[
     "shm-size-systemd",
     "subgidname",
     "subuidname",
-    "tty",
     "uidmap",
     "userns",
 ];

@@ -325,14 +325,40 @@ mod tests {
         }
     }
 
+    /// Keys that nobody reads yet.
+    const UNREAD: &[&str] = &[
+        "apparmor_profile",
+        "hooks_dir",
+        "label",
+        "log_driver",
+        "log_size_max",
+        "log_tag",
+        "mounts",
+        "netns",
+        "pids_limit",
+        "read_only",
+        "runtime",
+        "runtimes",
+        "shm_size",
+        "stop_timeout",
+        "userns",
+    ];
+
     #[test]
-    fn the_manual_lists_the_keys() {
+    fn the_manual_lists_the_keys_that_are_read() {
         let manual = include_str!("../../man/unitbox.1");
+        let list = manual.split(".Sh CONFIGURATION").nth(1).unwrap();
+        let list = list.split(".Sh ").next().unwrap();
         for key in Containers::KEYS.iter().chain(Engine::KEYS) {
-            let named = manual.lines().any(|line| {
-                line.starts_with(".Va ") && line.split([' ', ',']).any(|word| word == *key)
+            let named = list.lines().any(|line| {
+                let name = line.strip_prefix(".Va ");
+                name.is_some_and(|name| name.trim_end_matches(" ,") == *key)
             });
-            assert!(named, "{key} is not in the manual");
+            let read = !UNREAD.contains(key);
+            assert_eq!(
+                named, read,
+                "{key}: the manual lists what is read, and nothing else"
+            );
         }
     }
 }

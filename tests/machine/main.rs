@@ -16,6 +16,7 @@ mod leaks;
 mod limits;
 mod logs;
 mod mounts;
+mod process;
 mod run;
 mod secrets;
 mod security;

@@ -117,7 +117,10 @@ impl Accounts {
         let mut all = Vec::from_iter((!wish.is_empty()).then_some(gid));
         if group.is_none() {
             let login = entry.as_ref().map_or(user, |fields| fields[0]);
-            all.extend(member_of(self.group.as_deref().unwrap_or(""), login));
+            // No login is a number: such a member is one that we have written, and Podman too.
+            if number(login).is_none() {
+                all.extend(member_of(self.group.as_deref().unwrap_or(""), login));
+            }
         }
         for name in more {
             all.push(known(name)?);

@@ -58,6 +58,7 @@ const NOT_YET: &[&str] = &[
     "rmi",
     "sdnotify",
     "tls-verify",
+    "tty",
     "variant",
 ];
 
