@@ -8,10 +8,8 @@ use crate::types::Signal;
 /// One thing to do; none of them can fail in a way that the state machine would have to know at once.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect {
-    /// Fork the prepare worker, which becomes `runc create`.
+    /// Fork the prepare worker, which becomes `runc run --detach`.
     Prepare,
-    /// Run `runc start`.
-    Start,
     /// Tell systemd READY=1 and that the container runs.
     Ready,
     /// Tell systemd that a stop is going on, and how long the payload has.

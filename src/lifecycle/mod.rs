@@ -33,15 +33,10 @@ const EXTEND_MARGIN: Duration = Duration::from_secs(20);
 /// Where a run is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum State {
-    /// The prepare worker builds the bundle and becomes `runc create`.
+    /// The prepare worker builds the bundle and becomes `runc run --detach`.
     Preparing {
         /// Tries so far, from 1.
         attempt: u8,
-    },
-    /// `runc start` runs; the payload may already have ended.
-    Starting {
-        /// How it ended, if it has.
-        early: Option<ExitStatus>,
     },
     /// A start is being given up because a stop came.
     Aborting,
@@ -77,16 +72,12 @@ pub enum State {
 /// What the monitor tells the state machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Event {
-    /// The container was created.
-    Prepared,
-    /// The container could not be created: exit code and reason.
+    /// The runtime has started the payload; if that has already ended, [`Event::PayloadEnded`] follows at once.
+    Started,
+    /// The payload could not be started: exit code and reason.
     PrepareFailed(u8, String),
     /// Our worker was killed before it was done.
     PrepareKilled,
-    /// The runtime has started the payload.
-    Started,
-    /// The runtime could not start the payload: exit code and reason.
-    StartFailed(u8, String),
     /// systemd asks for a stop; the timeout replaces the container's own.
     StopRequested(Option<StopTimeout>),
     /// The payload's first process was reaped.
@@ -171,7 +162,6 @@ impl Run {
                 worker.into_iter().chain(drain_until).min().copied()
             }
             State::Preparing { .. }
-            | State::Starting { .. }
             | State::Aborting
             | State::Running
             | State::Exiting
@@ -183,7 +173,6 @@ impl Run {
     pub fn step(&mut self, event: Event, now: Duration) -> Vec<Effect> {
         match self.state.clone() {
             State::Preparing { attempt } => self.preparing(attempt, event),
-            State::Starting { early } => self.starting(early, event),
             State::Aborting => self.aborting(event),
             State::Running => self.running(event, now),
             State::Stopping { kill_at, extend_at } => self.stopping(kill_at, extend_at, event, now),
@@ -196,11 +185,16 @@ impl Run {
 
     fn preparing(&mut self, attempt: u8, event: Event) -> Vec<Effect> {
         match event {
-            Event::Prepared => {
-                self.state = State::Starting { early: None };
-                vec![Effect::Start]
+            Event::Started => {
+                self.state = State::Running;
+                vec![Effect::Ready]
             }
-            Event::PrepareFailed(code, reason) => self.never_ran(code, reason),
+            // A runtime that fails late leaves a payload.
+            Event::PrepareFailed(code, reason) => {
+                let mut effects = vec![Effect::KillPayload];
+                effects.extend(self.never_ran(code, reason));
+                effects
+            }
             Event::PrepareKilled if attempt < WORKER_TRIES => {
                 self.state = State::Preparing {
                     attempt: attempt + 1,
@@ -208,46 +202,13 @@ impl Run {
                 vec![Effect::Prepare]
             }
             Event::PrepareKilled => {
-                // One that is killed as soon as it has become the runtime cannot be told from one that has not.
-                let reason = format!(
-                    "the prepare worker, which becomes the runtime's create, was killed {WORKER_TRIES} times"
-                );
+                let reason = format!("the prepare worker was killed {WORKER_TRIES} times");
                 self.never_ran(ExitCode::Error.number(), reason)
             }
             Event::StopRequested(_) => self.abort(),
-            // The created container died before the runtime said so: its own report follows.
-            Event::PayloadEnded(_) | Event::Started | Event::StartFailed(..) | Event::Tick => {
-                vec![]
-            }
+            // The payload died before the runtime said that it runs: its own report follows.
+            Event::PayloadEnded(_) | Event::Tick => vec![],
             Event::Recorded | Event::CleanedUp | Event::CleanupKilled | Event::Drained => vec![],
-        }
-    }
-
-    fn starting(&mut self, early: Option<ExitStatus>, event: Event) -> Vec<Effect> {
-        match event {
-            Event::Started => {
-                let mut effects = vec![Effect::Ready];
-                match early {
-                    Some(status) => effects.extend(self.payload_ended(status)),
-                    None => self.state = State::Running,
-                }
-                effects
-            }
-            Event::StartFailed(code, reason) => {
-                let mut effects = vec![Effect::KillPayload];
-                effects.extend(self.never_ran(code, reason));
-                effects
-            }
-            Event::PayloadEnded(status) => {
-                self.state = State::Starting {
-                    early: Some(status),
-                };
-                vec![]
-            }
-            Event::StopRequested(_) => self.abort(),
-            Event::Prepared | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
-            Event::Recorded | Event::CleanedUp | Event::CleanupKilled => vec![],
-            Event::Drained | Event::Tick => vec![],
         }
     }
 
@@ -260,11 +221,7 @@ impl Run {
 
     fn aborting(&mut self, event: Event) -> Vec<Effect> {
         match event {
-            Event::Prepared
-            | Event::PrepareFailed(..)
-            | Event::PrepareKilled
-            | Event::Started
-            | Event::StartFailed(..) => {
+            Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => {
                 let mut effects = vec![Effect::KillPayload];
                 let reason = "stopped before it had started".to_owned();
                 effects.extend(self.never_ran(ExitCode::Error.number(), reason));
@@ -279,8 +236,8 @@ impl Run {
         match event {
             Event::StopRequested(timeout) => self.begin_stop(timeout, now),
             Event::PayloadEnded(status) => self.payload_ended(status),
-            Event::Prepared | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
-            Event::Started | Event::StartFailed(..) | Event::Recorded => vec![],
+            Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
+            Event::Recorded => vec![],
             Event::CleanedUp | Event::CleanupKilled | Event::Drained | Event::Tick => vec![],
         }
     }
@@ -341,8 +298,8 @@ impl Run {
             }
             Event::PayloadEnded(status) => self.payload_ended(status),
             Event::StopRequested(_) | Event::Tick => vec![],
-            Event::Prepared | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
-            Event::Started | Event::StartFailed(..) | Event::Recorded => vec![],
+            Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
+            Event::Recorded => vec![],
             Event::CleanedUp | Event::CleanupKilled | Event::Drained => vec![],
         }
     }
@@ -368,8 +325,8 @@ impl Run {
             }
             Event::PayloadEnded(status) => self.payload_ended(status),
             Event::StopRequested(_) | Event::Tick => vec![],
-            Event::Prepared | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
-            Event::Started | Event::StartFailed(..) | Event::Recorded => vec![],
+            Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
+            Event::Recorded => vec![],
             Event::CleanedUp | Event::CleanupKilled | Event::Drained => vec![],
         }
     }
@@ -398,8 +355,8 @@ impl Run {
             }
             // A stop that comes when the payload has ended by itself changes nothing about how it ended.
             Event::StopRequested(_) => vec![],
-            Event::Prepared | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
-            Event::Started | Event::StartFailed(..) | Event::PayloadEnded(_) => vec![],
+            Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
+            Event::PayloadEnded(_) => vec![],
             Event::CleanedUp | Event::CleanupKilled | Event::Drained | Event::Tick => vec![],
         }
     }
@@ -432,8 +389,8 @@ impl Run {
                 }
             }
             Event::StopRequested(_) | Event::PayloadEnded(_) | Event::Recorded => return vec![],
-            Event::Prepared | Event::PrepareFailed(..) | Event::PrepareKilled => return vec![],
-            Event::Started | Event::StartFailed(..) | Event::CleanupKilled => return vec![],
+            Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => return vec![],
+            Event::CleanupKilled => return vec![],
         }
         if *attempt > 0 || drain_until.is_some() {
             return vec![];

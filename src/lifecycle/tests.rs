@@ -5,14 +5,12 @@ const NOW: Duration = Duration::from_secs(100);
 fn events() -> Vec<(&'static str, Event)> {
     let after = |secs| Some(StopTimeout::After(Duration::from_secs(secs)));
     vec![
-        ("prepared", Event::Prepared),
+        ("started", Event::Started),
         (
             "prepare-failed",
             Event::PrepareFailed(127, "no sh".to_owned()),
         ),
         ("prepare-killed", Event::PrepareKilled),
-        ("started", Event::Started),
-        ("start-failed", Event::StartFailed(126, "bad".to_owned())),
         ("stop", Event::StopRequested(None)),
         ("stop-0", Event::StopRequested(after(0))),
         ("stop-5", Event::StopRequested(after(5))),
@@ -39,13 +37,6 @@ fn states() -> Vec<(&'static str, State)> {
             "preparing-last",
             State::Preparing {
                 attempt: WORKER_TRIES,
-            },
-        ),
-        ("starting", State::Starting { early: None }),
-        (
-            "starting-gone",
-            State::Starting {
-                early: Some(ExitStatus::Exited(0)),
             },
         ),
         ("aborting", State::Aborting),
@@ -91,8 +82,6 @@ fn states() -> Vec<(&'static str, State)> {
 fn show(run: &Run, effects: &[Effect]) -> String {
     let state = match &run.state {
         State::Preparing { attempt } => format!("preparing#{attempt}"),
-        State::Starting { early: None } => "starting".to_owned(),
-        State::Starting { early: Some(_) } => "starting-gone".to_owned(),
         State::Aborting => "aborting".to_owned(),
         State::Running => "running".to_owned(),
         State::Stopping {
@@ -210,11 +199,12 @@ fn ready_goes_out_before_the_end_of_a_short_run() {
     let (mut run, _) = Run::begin();
     let mut effects = vec![];
     for event in [
-        Event::Prepared,
+        // Before the runtime says that it runs, which says its end once more.
         Event::PayloadEnded(ExitStatus::Exited(0)),
         Event::Started,
+        Event::PayloadEnded(ExitStatus::Exited(0)),
     ] {
         effects.extend(run.step(event, NOW));
     }
-    assert_eq!(effects, [Effect::Start, Effect::Ready, Effect::WriteRecord]);
+    assert_eq!(effects, [Effect::Ready, Effect::WriteRecord]);
 }

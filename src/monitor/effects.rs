@@ -26,7 +26,6 @@ impl Monitor {
         for effect in effects {
             match effect {
                 Effect::Prepare => self.prepare(),
-                Effect::Start => self.start(),
                 Effect::Ready => self.ready(),
                 Effect::Stopping(left) => self.say_stopping(left),
                 Effect::Extend(time) => notify::extend(time),
@@ -118,18 +117,6 @@ impl Monitor {
         }
     }
 
-    fn start(&mut self) {
-        let Some(launch) = &self.launch else { return };
-        match worker::spawn_start(&self.context, &launch.runtime) {
-            Ok(child) => self.worker = Some(Worker::Start(child)),
-            Err(error) => {
-                let text = format!("runtime start: {error}");
-                self.events
-                    .push_back(Event::StartFailed(ExitCode::Error.number(), text));
-            }
-        }
-    }
-
     fn ready(&mut self) {
         let Some(payload) = &mut self.payload else {
             return;
@@ -196,9 +183,7 @@ impl Monitor {
     }
 
     fn abort_worker(&mut self) {
-        if let Some(Worker::Prepare { child, .. } | Worker::Start(child) | Worker::Cleanup(child)) =
-            &self.worker
-        {
+        if let Some(Worker::Prepare { child, .. } | Worker::Cleanup(child)) = &self.worker {
             warn(
                 "kill the worker",
                 child.pidfd.send_signal(nix::libc::SIGKILL),

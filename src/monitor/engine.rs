@@ -41,8 +41,6 @@ pub(super) enum Worker {
         /// It was seen alive after its report had ended: it is the runtime now.
         is_runtime: bool,
     },
-    /// The runtime's start.
-    Start(Child),
     /// Cleans up.
     Cleanup(Child),
 }

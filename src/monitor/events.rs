@@ -65,9 +65,7 @@ impl Monitor {
 
     fn child_ended(&mut self, pid: i32, how: How) {
         let is_worker = match &self.worker {
-            Some(Worker::Prepare { child, .. } | Worker::Start(child) | Worker::Cleanup(child)) => {
-                child.pid == pid
-            }
+            Some(Worker::Prepare { child, .. } | Worker::Cleanup(child)) => child.pid == pid,
             None => false,
         };
         if is_worker {
@@ -75,7 +73,6 @@ impl Monitor {
                 Worker::Prepare {
                     report, is_runtime, ..
                 } => self.prepare_ended(report, is_runtime, how),
-                Worker::Start(_) => self.start_ended(how),
                 Worker::Cleanup(_) => match how {
                     How::Exited(_) => Event::CleanedUp,
                     How::Signaled { .. } => Event::CleanupKilled,
@@ -124,12 +121,15 @@ impl Monitor {
                 self.mirror_limits();
                 event
             }
-            (Said::Ready(_), How::Signaled { signal, .. }) if is_runtime => {
-                Event::PrepareFailed(ExitCode::Error.number(), killed("create", signal))
+            // One that was killed as soon as it had become the runtime is known by what it made.
+            (Said::Ready(_), How::Signaled { signal, .. })
+                if is_runtime || self.context.cgroup.payload_path().exists() =>
+            {
+                Event::PrepareFailed(ExitCode::Error.number(), killed(signal))
             }
             (Said::Ready(_) | Said::Cut, How::Signaled { .. }) => Event::PrepareKilled,
             (Said::Ready(_), How::Exited(_)) => {
-                let (code, text) = self.runtime_reason("create");
+                let (code, text) = self.runtime_reason();
                 Event::PrepareFailed(code, text)
             }
             (Said::Failed(code, reason), _) => Event::PrepareFailed(code, reason),
@@ -163,37 +163,21 @@ impl Monitor {
             started: 0,
         });
         if let Some(how) = early {
-            self.events.push_back(Event::Prepared);
+            self.events.push_back(Event::Started);
             return Event::PayloadEnded(status(how));
         }
-        Event::Prepared
+        Event::Started
     }
 
-    fn start_ended(&mut self, how: How) -> Event {
-        match how {
-            How::Exited(0) => Event::Started,
-            How::Exited(_) => {
-                let (code, text) = self.runtime_reason("start");
-                Event::StartFailed(code, text)
-            }
-            How::Signaled { signal, .. } => {
-                Event::StartFailed(ExitCode::Error.number(), killed("start", signal))
-            }
-        }
-    }
-
-    fn runtime_reason(&self, verb: &str) -> (u8, String) {
-        reason::of_log(
-            verb,
-            &runtime::log_file(&self.context.layout, &self.context.id),
-        )
+    fn runtime_reason(&self) -> (u8, String) {
+        reason::of_log(&runtime::log_file(&self.context.layout, &self.context.id))
     }
 }
 
-fn killed(verb: &str, signal: i32) -> String {
+fn killed(signal: i32) -> String {
     let name = Signal::from_number(i64::from(signal));
     let name = name.map_or_else(|_| signal.to_string(), |signal| signal.to_string());
-    format!("runtime {verb} was killed by {name}")
+    format!("the runtime was killed by {name}")
 }
 
 fn status(how: How) -> ExitStatus {

@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use super::mirror::Pids;
 use crate::definition::LogDriver;
-use crate::host::runtime::Runtime;
 use crate::lifecycle::{Policy, StopTimeout};
 use crate::types::Signal;
 
 /// What the main process keeps of a definition.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Launch {
-    pub(super) runtime: Runtime,
     pub(super) policy: Policy,
     pub(super) interactive: bool,
     pub(super) driver: LogDriver,
@@ -53,8 +51,7 @@ impl Launch {
             LogDriver::None => "none",
         };
         let mut text = format!(
-            "RUNTIME={}\nSTOP_SIGNAL={}\nSTOP_TIMEOUT={}\nINTERACTIVE={}\nDRIVER={driver}\nSTDERR_PRIORITY={}\n",
-            self.runtime.program.display(),
+            "STOP_SIGNAL={}\nSTOP_TIMEOUT={}\nINTERACTIVE={}\nDRIVER={driver}\nSTDERR_PRIORITY={}\n",
             self.policy.stop_signal.number(),
             timeout.as_secs(),
             self.interactive,
@@ -100,9 +97,6 @@ pub(super) fn parse(text: &str) -> Said {
         let signal = Signal::from_number(field("STOP_SIGNAL")?.parse().ok()?).ok()?;
         let timeout = Duration::from_secs(field("STOP_TIMEOUT")?.parse().ok()?);
         Some(Launch {
-            runtime: Runtime {
-                program: PathBuf::from(field("RUNTIME")?),
-            },
             policy: Policy {
                 stop_signal: signal,
                 stop_timeout: StopTimeout::After(timeout),
@@ -134,9 +128,6 @@ mod tests {
     #[test]
     fn only_a_whole_record_counts() {
         let launch = Launch {
-            runtime: Runtime {
-                program: "/usr/sbin/runc".into(),
-            },
             policy: Policy::default(),
             interactive: true,
             driver: LogDriver::K8sFile,

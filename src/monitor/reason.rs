@@ -6,12 +6,12 @@ use std::path::Path;
 use crate::api::ExitCode;
 
 /// The exit code and one line for a runtime's failure.
-pub(super) fn of_log(verb: &str, log: &Path) -> (u8, String) {
+pub(super) fn of_log(log: &Path) -> (u8, String) {
     let text = fs::read_to_string(log).unwrap_or_default();
     let Some(message) = last_message(&text) else {
         return (
             ExitCode::Error.number(),
-            format!("runtime {verb} failed without a message"),
+            "the runtime failed without a message".to_owned(),
         );
     };
     (code(&message), message)

@@ -1,4 +1,4 @@
-//! The workers: prepare (which becomes `runc create`), start and cleanup.
+//! The workers: prepare (which becomes `runc run --detach`) and cleanup.
 
 use std::error::Error;
 use std::fs::OpenOptions;
@@ -15,7 +15,7 @@ use crate::container::cleanup;
 use crate::container::prepare::{self, Prepared, RunFacts};
 use crate::definition::LogDriver;
 use crate::host::failpoint::{self, Who};
-use crate::host::runtime::{Command, Runtime};
+use crate::host::runtime::Command;
 use crate::lifecycle::{Policy, StopTimeout};
 use crate::plan::unit;
 use crate::sys::exec::Exec;
@@ -84,7 +84,7 @@ fn prepare_and_become(
     let record = launch_of(context, &prepared, limits);
     write(report, record.render().as_bytes()).map_err(|error| ours(Box::new(error)))?;
     failpoint::hit(Who::Prepare);
-    let command = prepared.runtime.create(&context.layout, &context.id);
+    let command = prepared.runtime.run(&context.layout, &context.id);
     let error = program(&command)
         .stdin(streams.stdin.as_fd())
         .stdout(streams.stdout.as_fd())
@@ -156,7 +156,6 @@ fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch 
     let own_file = || context.layout.container(&context.id).join("ctr.log");
     let timeout = u64::from(options.stop_timeout_or_default());
     Launch {
-        runtime: prepared.runtime.clone(),
         policy: Policy {
             stop_signal: prepared.stop_signal,
             stop_timeout: StopTimeout::After(std::time::Duration::from_secs(timeout)),
@@ -178,20 +177,6 @@ fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch 
             payload,
         }),
     }
-}
-
-/// Starts `runc start`.
-pub(super) fn spawn_start(context: &Context, runtime: &Runtime) -> io::Result<Child> {
-    let null = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?;
-    program(&runtime.start(&context.layout, &context.id))
-        .stdin(null.as_fd())
-        .stdout(null.as_fd())
-        .stderr(null.as_fd())
-        .spawn()
-        .map_err(io::Error::other)
 }
 
 /// Forks the cleanup worker.

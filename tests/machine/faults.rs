@@ -137,12 +137,12 @@ fn forget_all(lab: &Lab) {
     .ok();
 }
 
-/// A runtime whose `create` is this script.
+/// A runtime whose `run` is this script.
 fn wrapper(lab: &Lab, script: &str) {
     lab.write(
         "/opt/runtime",
         format!(
-            "#!/bin/bash\ncase \" $* \" in *' create '*) ;; *) exec runc \"$@\" ;; esac\n{script}\n"
+            "#!/bin/bash\ncase \" $* \" in *' run '*) ;; *) exec runc \"$@\" ;; esac\n{script}\n"
         ),
     );
     lab.sh("chmod 755 /opt/runtime").ok();
@@ -166,7 +166,7 @@ fn a_runtime_that_is_killed_fails_the_start_at_once() {
             let begin = "begin=$(date +%s%N); systemctl start $unit && exit 1; echo ms=$((($(date +%s%N) - begin) / 1000000))";
             let text = lab.sh(&format!("{}{begin}\n{SHOW}; systemctl reset-failed; journalctl --sync; journalctl -u $unit -o cat -n 10", container.variables())).ok();
             assert!(
-                text.contains("runtime create was killed by SIGKILL")
+                text.contains("the runtime was killed by SIGKILL")
                     || text.contains("was killed 3 times"),
                 "{script}\n{text}"
             );

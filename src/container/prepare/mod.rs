@@ -1,4 +1,4 @@
-//! Everything between a definition and `runc create`: the work of the prepare worker.
+//! Everything between a definition and `runc run`: the work of the prepare worker.
 
 mod account;
 mod cdi;
