@@ -76,6 +76,7 @@ fn expand(layout: &Layout, wish: &Mount) -> Result<Vec<Mount>, ContainerError> {
             // Podman's word for it.
             let found = nix::sys::statfs::statfs(Path::new(&mount.source));
             found.map_err(|error| ContainerError::io("statfs", &mount.source)(error.into()))?;
+            check_owner(&mount)?;
         }
         MountKind::Glob => return matches(wish),
         MountKind::Image => {
@@ -85,6 +86,27 @@ fn expand(layout: &Layout, wish: &Mount) -> Result<Vec<Mount>, ContainerError> {
         MountKind::Volume | MountKind::Tmpfs | MountKind::Ramfs | MountKind::Devpts => {}
     }
     Ok(vec![mount])
+}
+
+/// Directories of the system that must not be given away with all they hold.
+const SYSTEM: &[&str] = &[
+    "/", "/bin", "/boot", "/dev", "/etc", "/etc/pki", "/home", "/lib", "/lib64", "/media", "/opt",
+    "/proc", "/root", "/run", "/sbin", "/srv", "/sys", "/tmp", "/usr", "/var", "/var/lib",
+    "/var/log",
+];
+
+/// Refuses to change the owner of a whole system, as Podman does.
+fn check_owner(mount: &Mount) -> Result<(), ContainerError> {
+    if !mount.has("U") || mount.has("O") {
+        return Ok(());
+    }
+    let real =
+        fs::canonicalize(&mount.source).map_err(ContainerError::io("find", &mount.source))?;
+    if SYSTEM.iter().any(|path| real == Path::new(path)) {
+        let text = format!("changing the owner of {} is not allowed", real.display());
+        return Err(DefinitionError::Mount(text).into());
+    }
+    Ok(())
 }
 
 /// A relative path is the caller's; one that begins with `./` has its links resolved, as in Podman.

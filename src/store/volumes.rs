@@ -174,7 +174,8 @@ pub fn remove(layout: &Layout, _hold: &Hold, name: &VolumeName) -> Result<(), St
     for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(REMOVING) {
+        // Whoever makes one holds the lock too.
+        if name.starts_with(REMOVING) || name.starts_with(MAKING) {
             result = result.and(remove_tree(&entry.path()));
         }
     }

@@ -113,6 +113,9 @@ fn directories_volumes_and_new_file_systems_are_where_they_should_be() {
             "touch /tmp/a || touch /run/a || touch /dev/shm/a",
         )
         .fails(1);
+        let owner = "stat -c %u:%g /v /v/sub; touch /v/x && echo can";
+        assert_eq!(seen("-v /srv/a:/v:O,U -u 7:8", owner), "7:8\n7:8\ncan");
+        assert_eq!(lab.sh("stat -c %u:%g /srv/a /srv/a/sub").ok(), "0:0\n0:0");
         assert_eq!(
             seen(
                 "-v own:/v:U -u 7:8",
@@ -164,6 +167,11 @@ fn what_cannot_be_mounted_is_refused_by_name() {
         ("--tmpfs /sys/fs/cgroup", 125, "/sys/fs/cgroup"),
         ("--mount type=bind,src=/srv/a,dst=/", 125, "root"),
         ("-v /srv/a:x", 125, "must be an absolute path"),
+        (
+            "-v /usr:/x:U",
+            125,
+            "changing the owner of /usr is not allowed",
+        ),
         ("--mount type=image,src=nope,dst=/i", 125, "nope"),
         (
             "--mount type=glob,src=/nope*",

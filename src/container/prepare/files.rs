@@ -17,6 +17,9 @@ use crate::store::volumes;
 use crate::sys::paths::{Lock, Root};
 use crate::types::VolumeName;
 
+/// There if the kernel runs SELinux (selinux(8)).
+const SELINUX: &str = "/sys/fs/selinux/enforce";
+
 /// Gathers what the plan must know, and makes ready what is to be mounted.
 pub(super) fn prepare(
     ground: &Ground,
@@ -26,6 +29,11 @@ pub(super) fn prepare(
     let mut facts = FileFacts::default();
     let mounts = ground.definition.options.files.effective();
     for (number, mount) in mounts.iter().enumerate() {
+        if (mount.has("z") || mount.has("Z")) && Path::new(SELINUX).exists() {
+            // Where there is no SELinux there is nothing to relabel, and Podman says nothing either.
+            let error = io::Error::other("relabelling for SELinux is not supported");
+            return effect("mount", Path::new(&mount.target), Err(error));
+        }
         let ready = source(ground, mount, number, world)?;
         if mount.has("U") && !ready.source.as_os_str().is_empty() {
             let given = world.chown_tree(&ready.source, user.uid, user.gid);
@@ -72,8 +80,12 @@ fn source(
     }
     let about = effect("look at", &facts.source, fs::metadata(&facts.source))?;
     facts.directory = about.is_dir();
-    if mount.has("O") {
+    if mount.has("O") && !mount.has("U") {
         facts.overlay = Some(overlay_dirs(ground, mount, number, world)?);
+    } else if mount.has("O") {
+        // Its owners change in the layer of the container's own, never in the source.
+        let (lower, empty) = (vec![facts.source.clone()], facts.source);
+        facts.source = overlay(ground, mount, number, (lower, empty), world)?;
     }
     Ok(facts)
 }
@@ -118,15 +130,27 @@ fn image(
 ) -> Result<PathBuf, PrepareError> {
     let images = Images::open(&ground.run.layout.state())?;
     let image = images.resolve(&mount.source)?;
+    let layers = (image.lower_dirs(), images.empty_dir());
+    overlay(ground, mount, number, layers, world)
+}
+
+/// Mounts layers, or what stands in for none, with a layer for changes; where.
+fn overlay(
+    ground: &Ground,
+    mount: &Mount,
+    number: usize,
+    (lower, empty): (Vec<PathBuf>, PathBuf),
+    world: &mut dyn World,
+) -> Result<PathBuf, PrepareError> {
     let (upper, work) = overlay_dirs(ground, mount, number, world)?;
     let target = own_place(ground, &number.to_string(), world)?;
     effect("make directory", &target, world.make_dir(&target, 0o755))?;
     let overlay = Overlay {
-        lower: image.lower_dirs(),
+        lower,
         upper,
         work,
         target,
-        empty: images.empty_dir(),
+        empty,
     };
     let mounted = world.mount_overlay(&overlay);
     effect("mount overlay at", &overlay.target, mounted)?;
