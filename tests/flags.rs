@@ -17,7 +17,6 @@ const REFUSED: [&str; 5] = [
 /// What is still missing.
 const MISSING: &[&str] = &[
     "gidmap",
-    "shm-size-systemd",
     "subgidname",
     "subuidname",
     "uidmap",

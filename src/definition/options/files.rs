@@ -67,6 +67,13 @@ pub(super) const SPECS: &[OptionSpec] = &[
         |options| shown_one(options.files.shm_size.as_ref()),
     )
     .key("ShmSize"),
+    OptionSpec::one(
+        "shm-size-systemd",
+        "SIZE",
+        "Size of each tmpfs of --systemd (half the memory); 0: no limit",
+        |options, value| size(&mut options.files.shm_size_systemd, value),
+        |options| shown_one(options.files.shm_size_systemd.as_ref()),
+    ),
     OptionSpec::many(
         "tmpfs",
         "DIR[:OPTION,...]",
@@ -112,6 +119,7 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("secret", "s,type=env,target=S"),
     ("secret", "s,target=/a/b,uid=5,gid=6,mode=0440"),
     ("shm-size", "10m"),
+    ("shm-size-systemd", "10m"),
     ("tmpfs", "/t"),
     ("tmpfs", "/t:size=64k,mode=1777,noexec"),
     ("volume", "/d"),

@@ -398,6 +398,18 @@ mod tests {
     }
 
     #[test]
+    fn each_tmpfs_of_systemd_has_the_size_asked_for() {
+        let definition = files(&[("shm-size-systemd", "10m"), ("tmpfs", "/tmp")]);
+        let mut mounts = Vec::new();
+        super::super::systemd::add_mounts(&definition, &mut mounts);
+        let sized = |mount: &Mount| {
+            let options = mount.options().clone().unwrap_or_default();
+            options.iter().any(|option| option == "size=10485760")
+        };
+        assert_eq!((mounts.len(), mounts.iter().all(sized)), (3, true));
+    }
+
+    #[test]
     fn the_root_propagates_as_far_as_its_mounts() {
         let of = |values: &[&str]| {
             let flags: Vec<_> = values.iter().map(|value| ("volume", *value)).collect();

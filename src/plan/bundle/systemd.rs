@@ -34,12 +34,15 @@ pub(super) fn is_wanted(definition: &Definition, facts: &BundleFacts) -> bool {
 
 /// What it wants to be mounted, and its cgroup writable.
 pub(super) fn add_mounts(definition: &Definition, mounts: &mut Vec<Mount>) {
+    let size = definition.options.files.shm_size_systemd;
+    let size = size.map(|bytes| format!("size={bytes}"));
     for target in ["/run", "/run/lock", "/tmp", "/var/log/journal"] {
         let there = mounts
             .iter()
             .any(|mount| mount.destination() == Path::new(target));
         if !there && !user_mounts_on(definition, target) {
-            let options = ["rw", "rprivate", "nosuid", "nodev", "tmpcopyup"];
+            let mut options = vec!["rw", "rprivate", "nosuid", "nodev", "tmpcopyup"];
+            options.extend(size.as_deref());
             mounts.push(mount(target, "tmpfs", "tmpfs", &options));
         }
     }
