@@ -34,6 +34,15 @@ pub fn command() -> Command {
                 .value_parser(["trace", "debug", "info", "warn", "error"])
                 .help("Log to standard error from this level on (UNITBOX_LOG, warn)"),
         )
+        .arg(
+            Arg::new("hooks-dir")
+                .long("hooks-dir")
+                .value_name("DIR")
+                .action(ArgAction::Append)
+                .global(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("Directory of OCI hooks instead of the host's; may be given more than once"),
+        )
         .subcommands(container_verbs())
         .subcommands(image_verbs())
         .subcommands(objects::verbs())
@@ -117,6 +126,7 @@ fn container_verbs() -> Vec<Command> {
             ))
             .arg(switch("volumes", Some('v'), "Also their anonymous volumes"))
             .arg(seconds()),
+        super::update::command(option),
     ]
 }
 
@@ -249,7 +259,7 @@ fn sorted() -> Vec<&'static OptionSpec> {
     all
 }
 
-fn option(spec: &OptionSpec) -> Arg {
+fn option(spec: &'static OptionSpec) -> Arg {
     let arg = Arg::new(spec.flag)
         .long(spec.flag)
         .short(spec.short)
@@ -288,6 +298,11 @@ pub(super) fn wish(args: &ArgMatches) -> Result<Wish, CliError> {
                 spec.apply(&mut wished, value)?;
             }
         }
+    }
+    for dir in args.get_many::<PathBuf>("hooks-dir").into_iter().flatten() {
+        let path =
+            std::path::absolute(dir).map_err(CliError::io("find", dir.display().to_string()))?;
+        wished.hooks_dirs.push(path.display().to_string());
     }
     wished.conf = ConfFiles {
         only: file_of("CONTAINERS_CONF")?,

@@ -21,6 +21,7 @@ mod system;
 mod table;
 mod targets;
 mod trace;
+mod update;
 mod volume;
 mod wait;
 
@@ -90,6 +91,7 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "inspect" => inspect::run(args, host),
         "logs" => logs::run(args, host),
         "rm" => rm::run(args, host),
+        "update" => update::run(args, host),
         "load" => images::load(args, host),
         "images" => images::list(args, host),
         "rmi" => images::remove(args, host),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::observe::State;
 use crate::api::ExitCode;
-use crate::definition::DefinitionError;
+use crate::definition::{DefinitionError, OptionError};
 use crate::host::cgroup::CgroupError;
 use crate::host::systemd::SystemdError;
 use crate::image;
@@ -30,6 +30,9 @@ pub enum ContainerError {
     /// The image store.
     #[error(transparent)]
     Image(#[from] image::Error),
+    /// An option that is to be changed.
+    #[error(transparent)]
+    Option(#[from] OptionError),
     /// The definition makes no container.
     #[error(transparent)]
     Definition(#[from] DefinitionError),

@@ -18,6 +18,7 @@ pub mod restore;
 pub mod start;
 pub mod stop;
 pub mod unit;
+pub mod update;
 pub mod volumes;
 pub mod wait;
 

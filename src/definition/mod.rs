@@ -134,6 +134,8 @@ pub struct Options {
     pub timeout: Option<u32>,
     /// Containers that must run before it: names, or ids once it is on record.
     pub requires: Vec<String>,
+    /// Directories of OCI hooks instead of the host's.
+    pub hooks_dirs: Vec<String>,
     /// Memory limit of the unit, bytes.
     pub memory: Option<u64>,
     /// Where the output goes.

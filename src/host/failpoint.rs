@@ -42,6 +42,7 @@ mod armed {
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::{getpid, getppid, pause};
 
+    use super::super::filter::Filter;
     use super::super::pins::Pin;
     use super::super::runtime::Command;
     use super::super::world::{Durability, Host, Inside, Overlay, PrivateFile, World};
@@ -154,6 +155,12 @@ mod armed {
 
         fn remove_cgroup(&mut self, path: &Path) -> io::Result<()> {
             self.after(Host.remove_cgroup(path))
+        }
+
+        fn run_filter(&mut self, filter: &Filter, input: &str) -> io::Result<String> {
+            let result = Host.run_filter(filter, input);
+            hit(self.0);
+            result
         }
 
         fn pin(&mut self, pid: i32, what: Pin, directory: &Path) -> io::Result<()> {

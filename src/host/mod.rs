@@ -5,6 +5,7 @@ pub mod dbus;
 pub mod failpoint;
 #[cfg(test)]
 pub(crate) mod fake_world;
+pub mod filter;
 mod inside;
 pub mod pins;
 pub mod runtime;

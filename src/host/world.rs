@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::libc;
 use nix::mount::MntFlags;
 
+use super::filter::{self, Filter};
 pub use super::inside::{Inside, PrivateFile};
 use super::pins::{self, Pin};
 use super::runtime::Command;
@@ -121,6 +122,11 @@ pub trait World {
     /// # Errors
     /// As rmdir(2); EBUSY if its processes do not die in time.
     fn remove_cgroup(&mut self, path: &Path) -> io::Result<()>;
+    /// Runs a program that text is sent through.
+    ///
+    /// # Errors
+    /// It cannot be run, fails, takes longer than its time, or writes too much.
+    fn run_filter(&mut self, filter: &Filter, input: &str) -> io::Result<String>;
     /// Pins something of a process in a directory ([`pins::pin`]).
     ///
     /// # Errors
@@ -286,6 +292,10 @@ impl World for Host {
 
     fn remove_cgroup(&mut self, path: &Path) -> io::Result<()> {
         cgroup::remove(path)
+    }
+
+    fn run_filter(&mut self, filter: &Filter, input: &str) -> io::Result<String> {
+        filter::run(filter, input)
     }
 
     fn pin(&mut self, pid: i32, what: Pin, directory: &Path) -> io::Result<()> {

@@ -87,3 +87,46 @@ fn a_limited_device_must_be_a_block_device() {
     assert_eq!(swap.code, 125);
     assert_eq!(lab.sh("unitbox ps -aq").ok(), "");
 }
+
+/// What can change does at once and for good; the rest is refused by name.
+#[test]
+fn update_changes_limits_and_nothing_else() {
+    let lab = Lab::boot(Suite::Trixie);
+    let show = || {
+        lab.sh("for p in MemoryMax MemorySwapMax TasksMax CPUWeight CPUQuotaPerSecUSec; do systemctl show -P $p unitbox-web; done | paste -sd' '")
+            .ok()
+    };
+    lab.sh(&format!(
+        "unitbox run -d --name web --memory 64m --cpu-quota 20000 {ROOTFS} stamp run"
+    ))
+    .ok();
+    let main = lab.sh("systemctl show -P MainPID unitbox-web").ok();
+    lab.sh("unitbox update --memory 32m --pids-limit 9 --cpu-shares 2 --cpus 2 web")
+        .ok();
+    let changed = "33554432 33554432 73 1 2s";
+    assert_eq!(show(), changed);
+    assert_eq!(lab.sh("systemctl show -P MainPID unitbox-web").ok(), main);
+    lab.sh("unitbox stop web && systemctl start unitbox-web")
+        .ok();
+    assert_eq!(show(), changed);
+    lab.sh("unitbox stop web && unitbox update --memory 0 --cpus 0 web && unitbox start web")
+        .ok();
+    assert_eq!(show(), "infinity infinity 73 1 infinity");
+    for (flags, word) in [
+        ("--env A=b", "--env cannot be changed"),
+        (
+            "--memory 1m --cgroup-parent a.slice",
+            "--cgroup-parent cannot be changed",
+        ),
+        ("--memory-swap 1m --memory 2m", "--memory-swap"),
+    ] {
+        let run = lab.sh(&format!("unitbox update {flags} web"));
+        assert_eq!(run.code, 125, "{flags}");
+        assert!(run.err().contains(word), "{}", run.err());
+    }
+    assert_eq!(show(), "infinity infinity 73 1 infinity");
+    lab.sh(&format!(
+        "unitbox rm -f web && unitbox create --name web {ROOTFS} true && [ $(systemctl show -P TasksMax unitbox-web) = 2112 ]"
+    ))
+    .ok();
+}

@@ -9,6 +9,7 @@ mod dependencies;
 mod errors;
 mod faults;
 mod harness;
+mod hooks;
 mod images;
 mod kill_points;
 mod kill_random;
@@ -25,6 +26,7 @@ mod stop;
 mod text;
 mod truth;
 mod unit;
+mod vm_limits;
 mod vm_smoke;
 mod vm_truth;
 

@@ -7,6 +7,7 @@ mod error;
 mod etc;
 mod files;
 mod guard;
+mod hooks;
 mod isolation;
 mod joined;
 mod limits;
@@ -178,6 +179,7 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Bundle, Prepar
         etc,
         isolation: isolation::facts(ground)?,
         limits: limits::facts(ground)?,
+        hooks: hooks::facts(ground),
         joined: joined::join(ground.definition, ground.run, world)?,
         conf: ground.conf.clone(),
     };
@@ -203,6 +205,7 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Bundle, Prepar
     let bundle = ground.run.layout.bundle(&ground.definition.id);
     let path = bundle.join("config.json");
     let json = serde_json::to_string(&planned.spec).expect("a spec has only string keys");
+    let json = hooks::filter(&planned.filters, json, world)?;
     effect(
         "write",
         &path,

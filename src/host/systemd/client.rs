@@ -15,10 +15,11 @@ use zbus::zvariant::{DynamicType, OwnedObjectPath, OwnedValue};
 
 use super::names::{MANAGER, PATH, PROPERTIES, SERVICE, SERVICE_UNIT, UNIT, unit_path};
 use super::{
-    ActiveState, FreezerState, JobResult, LoadState, Manager, SystemdError, UnitStatus, UnitSummary,
+    ActiveState, FreezerState, JobResult, LoadState, Manager, SystemdError, UnitStatus,
+    UnitSummary, properties,
 };
 use crate::host::dbus::{Kind, Link, system_bus};
-use crate::plan::unit::Unit;
+use crate::plan::unit::{BusValue, Unit};
 use crate::types::UnitName;
 
 /// systemd's manager, over its private socket or the system bus.
@@ -374,6 +375,18 @@ impl Manager for Systemd {
             Err(error) if !error.is_no_such_unit() => Err(error),
             _ => Ok(()),
         }
+    }
+
+    fn set_properties(
+        &self,
+        unit: &UnitName,
+        properties: &[(&'static str, BusValue)],
+    ) -> Result<(), SystemdError> {
+        let name = unit.as_str();
+        let runtime = true;
+        let body = (name, runtime, properties::values(properties));
+        self.call("change", name, "SetUnitProperties", &body)
+            .map(drop)
     }
 
     fn thaw(&self, unit: &UnitName) -> Result<(), SystemdError> {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::{
     ActiveState, FreezerState, JobResult, LoadState, Manager, SystemdError, UnitStatus, UnitSummary,
 };
-use crate::plan::unit::Unit;
+use crate::plan::unit::{BusValue, Unit};
 use crate::types::UnitName;
 
 /// Records calls; units become active and inactive as jobs say, unless a result is scripted.
@@ -117,6 +117,16 @@ impl Manager for FakeManager {
         {
             status.active_state = ActiveState::Inactive;
         }
+        Ok(())
+    }
+
+    fn set_properties(
+        &self,
+        unit: &UnitName,
+        properties: &[(&'static str, BusValue)],
+    ) -> Result<(), SystemdError> {
+        let keys: Vec<&str> = properties.iter().map(|(key, _)| *key).collect();
+        self.record("set_properties", &format!("{unit} {}", keys.join(" ")));
         Ok(())
     }
 

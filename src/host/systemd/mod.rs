@@ -15,7 +15,7 @@ pub use error::SystemdError;
 pub use restarts::restarts;
 pub use status::{ActiveState, FreezerState, JobResult, LoadState, UnitStatus, UnitSummary};
 
-use crate::plan::unit::Unit;
+use crate::plan::unit::{BusValue, Unit};
 use crate::types::UnitName;
 
 /// What we ask of systemd. A call that starts a job returns when the job is over.
@@ -62,6 +62,16 @@ pub trait Manager {
     /// # Errors
     /// systemd did not answer.
     fn reset_failed(&self, unit: &UnitName) -> Result<(), SystemdError>;
+
+    /// Sets properties of a loaded unit until the next boot (SetUnitProperties).
+    ///
+    /// # Errors
+    /// systemd refused one, and has set none.
+    fn set_properties(
+        &self,
+        unit: &UnitName,
+        properties: &[(&'static str, BusValue)],
+    ) -> Result<(), SystemdError>;
 
     /// Thaws a unit; nothing to do for one that is not frozen or not loaded.
     ///

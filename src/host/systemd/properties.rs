@@ -12,6 +12,14 @@ pub(super) fn of(unit: &Unit) -> Vec<(&'static str, Value<'static>)> {
         .collect()
 }
 
+/// `a(sv)` of single properties.
+pub(super) fn values(
+    properties: &[(&'static str, BusValue)],
+) -> Vec<(&'static str, Value<'static>)> {
+    let all = properties.iter().cloned();
+    all.map(|(key, value)| (key, variant(value))).collect()
+}
+
 fn variant(value: BusValue) -> Value<'static> {
     match value {
         BusValue::Str(text) => Value::from(text),

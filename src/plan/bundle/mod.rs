@@ -6,6 +6,7 @@ mod devices;
 mod env;
 mod etc;
 mod files;
+mod hooks;
 mod isolation;
 mod joined;
 mod limits;
@@ -24,7 +25,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Linux, Process, Root, Spec};
+use oci_spec::runtime::{Hook, Linux, Process, Root, Spec};
 
 use crate::definition::{Definition, DefinitionError, Network};
 use crate::plan::conf::Conf;
@@ -34,6 +35,7 @@ pub use cdi::{CdiFile, Edits};
 pub use devices::DeviceNode;
 pub use etc::EtcFacts;
 pub use files::{FileFacts, GivenFile};
+pub use hooks::{HookFacts, command_of};
 pub use isolation::{IsolationFacts, is_privileged};
 pub use joined::{JoinedFacts, NamespaceKind, NamespaceSource};
 pub use limits::LimitFacts;
@@ -83,6 +85,8 @@ pub struct BundleFacts {
     pub joined: JoinedFacts,
     /// Limits.
     pub limits: LimitFacts,
+    /// OCI hooks.
+    pub hooks: HookFacts,
     /// What containers.conf(5) says.
     pub conf: Conf,
 }
@@ -98,6 +102,8 @@ pub struct Bundle {
     pub copies: Vec<(PathBuf, PathBuf)>,
     /// Signal of an ordered stop.
     pub stop_signal: Signal,
+    /// Programs that config.json goes through before it is used.
+    pub filters: Vec<Hook>,
     /// What was left out because the host lacks it, one line each.
     pub warnings: Vec<String>,
 }
@@ -142,8 +148,10 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
         .set_linux(Some(linux))
         .set_annotations(Some(annotations::plan(definition, facts, stop_signal)));
     cdi::apply(&facts.isolation.cdi, facts.limits.device_rules, &mut spec);
+    let filters = hooks::plan(definition, &facts.hooks, &mut spec, &mut warnings);
     Ok(Bundle {
         spec,
+        filters,
         etc: etc.files,
         copies: etc.copies,
         stop_signal,

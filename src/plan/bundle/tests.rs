@@ -46,6 +46,7 @@ pub(super) fn facts(image: &ImageDefaults, controllers: &[&str]) -> BundleFacts 
         rootfs: "/srv/root".into(),
         cgroup: "/system.slice/unitbox-web.service/payload".to_owned(),
         joined: JoinedFacts::default(),
+        hooks: HookFacts::default(),
         process: ProcessFacts {
             user: UserFacts {
                 groups: vec![0],

@@ -1,6 +1,7 @@
 //! Limits as properties of the unit (systemd.resource-control(5)), and what systemd makes of them in its cgroup.
 
-use super::Value;
+use super::render::{BusValue, bus_property};
+use super::{Property, Section, Value};
 use crate::definition::{Definition, DeviceLimit};
 use crate::plan::weight;
 
@@ -66,6 +67,48 @@ pub(super) fn properties(definition: &Definition) -> Vec<(&'static str, Value)> 
         all.extend(list.into_iter().map(|limit| (key, Value::Device(limit))));
     }
     all
+}
+
+/// The properties that differ, as SetUnitProperties takes them; one that is not set any more gets its default again.
+pub fn limit_changes(old: &Definition, new: &Definition) -> Vec<(&'static str, BusValue)> {
+    let (before, after) = (properties(old), properties(new));
+    let of = |all: &[(&'static str, Value)], key: &str| -> Vec<Value> {
+        let own = all.iter().filter(|(other, _)| *other == key);
+        own.map(|(_, value)| value.clone()).collect()
+    };
+    let mut keys: Vec<&'static str> = Vec::new();
+    for (key, _) in before.iter().chain(&after) {
+        if !keys.contains(key) {
+            keys.push(key);
+        }
+    }
+    let mut changes = Vec::new();
+    for key in keys {
+        let (old, new) = (of(&before, key), of(&after, key));
+        if old == new {
+            continue;
+        }
+        let property = |value: Value| {
+            bus_property(&Property {
+                section: Section::Service,
+                key,
+                value,
+            })
+        };
+        if let Some(Value::Device(_)) = old.first() {
+            // Devices add up: those before go first.
+            changes.push((key, BusValue::Devices(Vec::new())));
+        } else if new.is_empty() {
+            let default = match key {
+                "MemoryLow" => Value::Bytes(0),
+                "AllowedCPUs" | "AllowedMemoryNodes" => Value::Set(String::new()),
+                _ => Value::Max(None),
+            };
+            changes.push(property(default));
+        }
+        changes.extend(new.into_iter().map(property));
+    }
+    changes
 }
 
 fn tasks(pids: Option<u64>) -> Option<u64> {

@@ -10,7 +10,7 @@ use crate::api::{Layout, journal};
 use crate::definition::{Definition, DeviceLimit};
 use crate::types::UnitName;
 
-pub use limits::{OWN_PIDS, is_overridden};
+pub use limits::{OWN_PIDS, is_overridden, limit_changes};
 pub use render::BusValue;
 
 /// A section of a unit file.

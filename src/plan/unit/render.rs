@@ -83,7 +83,7 @@ fn expanded_later(words: &[String]) -> Vec<String> {
     program.iter().cloned().chain(rest).collect()
 }
 
-fn bus_property(property: &Property) -> (&'static str, BusValue) {
+pub(super) fn bus_property(property: &Property) -> (&'static str, BusValue) {
     let key = match property.key {
         "TimeoutStopSec" => "TimeoutStopUSec",
         "RuntimeMaxSec" => "RuntimeMaxUSec",

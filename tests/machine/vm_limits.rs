@@ -1,0 +1,121 @@
+//! Limits, where there are controllers: seen inside as set, changed while the payload runs, and what they contain.
+
+use crate::harness::{Oracle, Vm};
+use crate::run::ROOTFS;
+
+#[test]
+fn vm_limits_reach_the_payload_and_hold() {
+    let vm = Vm::boot();
+    let oracle = Oracle::baseline(&vm);
+    for runtime in ["runc", "crun"] {
+        seen_inside(&vm, runtime);
+        fork_bomb(&vm, runtime);
+    }
+    drop_ins(&vm);
+    out_of_memory(&vm);
+    oracle.assert_clean(&vm);
+}
+
+/// What the payload reads of its own cgroup.
+const FILES: &str = "memory.max memory.low memory.swap.max cpu.max cpu.weight cpuset.cpus pids.max";
+
+fn read(vm: &Vm, name: &str, files: &str) -> String {
+    vm.sh(&format!(
+        "cd /proc/$(unitbox inspect {name} | jq .[0].State.Pid)/root/sys/fs/cgroup; cat {files} | paste -sd,"
+    ))
+    .ok()
+}
+
+fn seen_inside(vm: &Vm, runtime: &str) {
+    vm.sh(&format!(
+        "unitbox run -d --name web --runtime {runtime} --memory 64m --memory-reservation 32m --memory-swap 100m \
+         --cpus 0.5 --cpu-shares 512 --cpuset-cpus 0 --pids-limit 40 --cgroup-conf memory.high=50331648 {ROOTFS} stamp run"
+    ))
+    .ok();
+    let expected = "67108864,33554432,37748736,50000 100000,20,0,40,50331648";
+    assert_eq!(
+        read(vm, "web", &format!("{FILES} memory.high")),
+        expected,
+        "{runtime}"
+    );
+    // Within a second, and without a word in the journal.
+    let changed = vm.sh(
+        "systemctl set-property --runtime unitbox-web MemoryMax=96M CPUQuota=25% TasksMax=30 AllowedCPUs=0-1
+        cd /proc/$(unitbox inspect web | jq .[0].State.Pid)/root/sys/fs/cgroup
+        from=$(date +%s%N)
+        until [ \"$(cat memory.max cpu.max pids.max cpuset.cpus | paste -sd,)\" = '100663296,25000 100000,30,0-1' ]; do
+            [ $(($(date +%s%N) - from)) -lt 1000000000 ] || { cat memory.max cpu.max pids.max cpuset.cpus; exit 1; }
+        done
+        cat memory.high memory.low
+        journalctl --sync; journalctl -qu unitbox-web -p warning -o cat",
+    );
+    assert_eq!(changed.ok(), "50331648\n33554432", "{runtime}");
+    // The unit's own number of processes is the payload's and some more.
+    let back = vm.sh(
+        "systemctl set-property --runtime unitbox-web TasksMax=104
+        cd /proc/$(unitbox inspect web | jq .[0].State.Pid)/root/sys/fs/cgroup; sleep 1; cat pids.max",
+    );
+    assert_eq!(back.ok(), "40", "{runtime}");
+    let updated = vm.sh(
+        "unitbox update --memory 80m --memory-swap 80m --pids-limit 50 --cpus 1 --cpu-shares 1024 web >/dev/null
+        sleep 1; cd /proc/$(unitbox inspect web | jq .[0].State.Pid)/root/sys/fs/cgroup
+        cat memory.max memory.swap.max pids.max cpu.max cpu.weight | paste -sd,
+        cd /; unitbox stop -t 0 web >/dev/null; unitbox start web >/dev/null
+        cd /proc/$(unitbox inspect web | jq .[0].State.Pid)/root/sys/fs/cgroup
+        cat memory.max memory.swap.max pids.max cpu.max cpu.weight | paste -sd,",
+    );
+    let expected = "83886080,0,50,100000 100000,39";
+    assert_eq!(updated.ok(), format!("{expected}\n{expected}"), "{runtime}");
+    vm.sh("unitbox rm -f web; ! ls -d /run/systemd/system.control/unitbox-web.service.d")
+        .ok();
+}
+
+/// An administrator's drop-in wins over the definition, inside too.
+fn drop_ins(vm: &Vm) {
+    vm.sh(&format!(
+        "unitbox create --name web --memory 64m {ROOTFS} stamp run
+        mkdir -p /run/systemd/system/unitbox-web.service.d
+        printf '[Service]\\nMemoryMax=80M\\nTasksMax=77\\nOOMPolicy=continue\\n' >/run/systemd/system/unitbox-web.service.d/x.conf
+        systemctl daemon-reload; unitbox start web"
+    ))
+    .ok();
+    assert_eq!(read(vm, "web", "memory.max pids.max"), "83886080,77");
+    let policy = vm.sh("systemctl show -P OOMPolicy unitbox-web");
+    assert_eq!(policy.ok(), "continue");
+    vm.sh("unitbox rm -f web; rm -r /run/systemd/system/unitbox-web.service.d; systemctl daemon-reload")
+        .ok();
+}
+
+/// The monitor lives, a stop works, and nothing is left.
+fn fork_bomb(vm: &Vm, runtime: &str) {
+    let bomb = "sh -c 'while :; do (sleep 1000 &) ; done'";
+    let text = vm.sh(&format!(
+        "unitbox run -d --name bomb --runtime {runtime} --pids-limit 30 {ROOTFS} {bomb} >/dev/null
+        group=/sys/fs/cgroup/system.slice/unitbox-bomb.service/payload
+        for i in $(seq 100); do grep -q 'max [1-9]' $group/pids.events && break; sleep 0.1; done
+        cat $group/pids.max; [ $(cat $group/pids.current) -le 30 ] && echo contained
+        systemctl is-active unitbox-bomb
+        timeout 30 unitbox stop -t 1 bomb; unitbox rm bomb
+        ls -d ${{group%/payload}} 2>/dev/null"
+    ));
+    assert!(
+        text.out().starts_with("30\ncontained\nactive\nbomb\nbomb"),
+        "{runtime}: {}{}",
+        text.out(),
+        text.err()
+    );
+}
+
+/// The kernel kills in the payload, never the monitor, and the end says so.
+fn out_of_memory(vm: &Vm) {
+    let eat = "dd if=/dev/zero of=/dev/null bs=200M count=1";
+    let text = vm.sh(&format!(
+        "unitbox run -d --name eater --memory 32m --memory-swap 32m {ROOTFS} sh -c 'exec {eat}' >/dev/null
+        unitbox wait eater
+        until [ $(systemctl show -P ActiveState unitbox-eater) = failed ]; do sleep 0.1; done
+        systemctl show -P Result unitbox-eater
+        unitbox inspect eater | jq .[0].State.OOMKilled
+        unitbox rm eater"
+    ));
+    assert_eq!(text.ok(), "137\noom-kill\ntrue\neater");
+}
