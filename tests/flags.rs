@@ -15,13 +15,7 @@ const REFUSED: [&str; 5] = [
 ];
 
 /// What is still missing.
-const MISSING: &[&str] = &[
-    "gidmap",
-    "subgidname",
-    "subuidname",
-    "uidmap",
-    "userns",
-];
+const MISSING: &[&str] = &[];
 
 struct Flag<'a> {
     name: &'a str,

@@ -17,6 +17,9 @@ use crate::types::{ContainerId, VolumeName};
 /// Longest time for the runtime's delete.
 const DELETE_TIME: Duration = Duration::from_secs(10);
 
+/// Below the bundle: mounts of layers while a root is made of them.
+pub(super) const STAGING: &str = "layers";
+
 /// One thing that could not be cleaned; the next start or `rm` tries again.
 #[derive(Debug, thiserror::Error)]
 #[error("clean up: {what} {path}: {source}")]
@@ -131,6 +134,14 @@ pub fn clear_run(
 /// Unmounts the root file system and removes all of the run directory but the exit file.
 fn clear_files(layout: &Layout, id: &ContainerId, world: &mut dyn World) -> Vec<CleanupError> {
     let mut errors = Vec::new();
+    let staging = layout.bundle(id).join(STAGING);
+    if staging.exists()
+        && let Err(error) = world.unmount(&staging)
+    {
+        // To remove the tree now would remove the image's files.
+        note(&mut errors, "unmount", &staging, Err(error));
+        return errors;
+    }
     let rootfs = layout.bundle(id).join("rootfs");
     if rootfs.exists()
         && let Err(error) = world.unmount(&rootfs)

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use oci_spec::runtime::Capability;
 use serde::{Deserialize, Serialize};
 
-use super::{DefinitionError, Device, DeviceRule, Network, Options};
+use super::{DefinitionError, Device, DeviceRule, Network, Options, UserOptions};
 
 /// Where a namespace of the container comes from (namespaces(7)).
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -121,6 +121,8 @@ pub struct IsolationOptions {
     pub uts: Option<Namespace>,
     /// The cgroup namespace.
     pub cgroup: Option<Namespace>,
+    /// The user namespace.
+    pub user: UserOptions,
     /// Everything is allowed and every device is there.
     pub privileged: bool,
     /// Capabilities beyond the default set.
@@ -161,6 +163,13 @@ impl IsolationOptions {
             && !self.cap_drop.all
         {
             return Err(DefinitionError::AddedAndDropped(*cap));
+        }
+        if self.user.mode.is_some() && self.user.has_mapping() {
+            let mapping = "--uidmap, --gidmap, --subuidname or --subgidname";
+            return Err(DefinitionError::Conflict("--userns", mapping));
+        }
+        if let Some((a, b)) = self.user.overlap() {
+            return Err(DefinitionError::Overlap(a, b));
         }
         let shared = |mode: &Option<Namespace>| mode.as_ref().is_some_and(|mode| !mode.is_new());
         if options.hostname.is_some() && shared(&self.uts) {

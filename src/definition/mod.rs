@@ -13,6 +13,7 @@ mod log;
 pub mod mount;
 mod options;
 mod process;
+mod userns;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,7 @@ pub use options::{Arity, OptionSpec, options, refusal};
 pub use process::{
     ConfFiles, Personality, ProcessOptions, Resource, SystemdMode, Ulimit, Umask, parse_ulimit,
 };
+pub use userns::{IdRange, UserNamespace, UserOptions};
 
 use crate::types::{ContainerId, ContainerName, Signal};
 
@@ -196,6 +198,9 @@ pub enum DefinitionError {
     /// A capability that is both added and dropped.
     #[error("capability {0} cannot be added and dropped")]
     AddedAndDropped(oci_spec::runtime::Capability),
+    /// Two ranges of a mapping that hold the same id.
+    #[error("the mappings {0} and {1} have ids in common")]
+    Overlap(IdRange, IdRange),
     /// A kernel parameter that would change the host.
     #[error("--sysctl {sysctl} cannot be set with the host's {namespace} namespace")]
     HostSysctl {

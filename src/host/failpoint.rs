@@ -129,6 +129,10 @@ mod armed {
             self.after(Host.mount_overlay(overlay))
         }
 
+        fn hand_over(&mut self, path: &Path, owner: (u32, u32), mode: u32) -> io::Result<()> {
+            self.after(Host.hand_over(path, owner, mode))
+        }
+
         fn unmount(&mut self, path: &Path) -> io::Result<()> {
             self.after(Host.unmount(path))
         }

@@ -212,8 +212,18 @@ impl World for FakeWorld {
                 }
                 Ok(())
             },
-            |_, _| {},
+            |world, _| {
+                if let Some(idmap) = &overlay.idmap {
+                    fs::create_dir(&idmap.staging).unwrap();
+                    world.mounts.insert(idmap.staging.clone());
+                }
+            },
         )
+    }
+
+    fn hand_over(&mut self, path: &Path, _owner: (u32, u32), _mode: u32) -> io::Result<()> {
+        let found = path.symlink_metadata().map(drop);
+        self.effect(|_| found, |_, _| {})
     }
 
     fn unmount(&mut self, path: &Path) -> io::Result<()> {

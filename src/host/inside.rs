@@ -5,10 +5,11 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
-use nix::libc::{O_CREAT, O_EXCL, O_NOFOLLOW, O_PATH, O_WRONLY, S_IFDIR, S_IFMT};
+use nix::libc::{EOVERFLOW, O_CREAT, O_EXCL, O_NOFOLLOW, O_PATH, O_WRONLY, S_IFDIR, S_IFMT};
 
 use crate::sys::mount::{Attr, bind_mount, tmpfs};
 use crate::sys::paths::{MadeDirs, Root, chmod, chown, stat};
+use crate::sys::userns::as_owner;
 
 /// What is to be at a path inside a root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,6 +67,25 @@ pub(super) fn make(root: &Path, path: &Path, what: Inside) -> io::Result<()> {
             }
         }
     }
+}
+
+/// The same in a root whose files belong to other users than on disk: this process is nobody there (EOVERFLOW), and what
+/// is made must belong to the root's owner at first. Any other error stays what it was.
+pub(super) fn make_mapped(
+    root: &Path,
+    path: &Path,
+    what: Inside,
+    error: io::Error,
+) -> io::Result<()> {
+    if error.raw_os_error() != Some(EOVERFLOW) {
+        return Err(error);
+    }
+    let owner = stat(Root::open(root)?)?;
+    let what = match what {
+        Inside::Directory(0, 0) => Inside::Directory(owner.st_uid, owner.st_gid),
+        other => other,
+    };
+    as_owner(owner.st_uid, owner.st_gid, || make(root, path, what))
 }
 
 fn make_dirs(root: &Root, path: &Path) -> io::Result<MadeDirs> {

@@ -6,6 +6,7 @@ pub mod failpoint;
 #[cfg(test)]
 pub(crate) mod fake_world;
 pub mod filter;
+mod idmapped;
 mod inside;
 pub mod pins;
 pub mod runtime;

@@ -15,7 +15,7 @@ use super::filter::{self, Filter};
 pub use super::inside::{Inside, PrivateFile};
 use super::pins::{self, Pin};
 use super::runtime::Command;
-use super::{cgroup, gone_is_good, inside};
+use super::{cgroup, gone_is_good, idmapped, inside};
 use crate::image::{self, overlay::Writable};
 use crate::sys::exec::Exec;
 use crate::sys::mount::Attr;
@@ -24,6 +24,7 @@ use crate::sys::paths::{self, Root};
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::process::{Child, How};
 use crate::sys::time::boottime;
+use crate::sys::userns::as_owner;
 
 /// Whether a file must be on the disk before the call returns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +48,21 @@ pub struct Overlay {
     pub target: PathBuf,
     /// An empty directory, for an image without layers.
     pub empty: PathBuf,
+    /// Other owners than on disk.
+    pub idmap: Option<IdMap>,
+}
+
+/// The ids that files have in a mount, by those on disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdMap {
+    /// Text of uid_map (user_namespaces(7)).
+    pub uids: String,
+    /// Text of gid_map.
+    pub gids: String,
+    /// User and group of the host that stand behind root.
+    pub root: (u32, u32),
+    /// A directory for mounts that are only needed while the overlay is made.
+    pub staging: PathBuf,
 }
 
 /// Effects on the host.
@@ -87,6 +103,11 @@ pub trait World {
     /// # Errors
     /// As mount(2).
     fn mount_overlay(&mut self, overlay: &Overlay) -> io::Result<()>;
+    /// Changes owner (user, group) and mode of a file or directory; a link is not followed.
+    ///
+    /// # Errors
+    /// As open(2), fchownat(2), chmod(2).
+    fn hand_over(&mut self, path: &Path, owner: (u32, u32), mode: u32) -> io::Result<()>;
     /// Detaches what is mounted at a path; nothing there is good.
     ///
     /// # Errors
@@ -225,6 +246,16 @@ impl World for Host {
     }
 
     fn mount_overlay(&mut self, overlay: &Overlay) -> io::Result<()> {
+        if let Some(idmap) = &overlay.idmap {
+            let staged = idmapped::stage(overlay, idmap)?;
+            // overlayfs makes files of its own as who mounts it, which must be somebody in the layers.
+            let (uid, gid) = idmap.root;
+            let mounted = as_owner(uid, gid, || self.mount_overlay(&staged));
+            // The overlay has clones of them.
+            self.unmount(&idmap.staging)?;
+            fs::remove_dir(&idmap.staging)?;
+            return mounted;
+        }
         let target = fs::File::open(&overlay.target)?;
         let writable = Writable {
             upper: &overlay.upper,
@@ -239,6 +270,16 @@ impl World for Host {
         )
         .map(drop)
         .map_err(io::Error::other)
+    }
+
+    fn hand_over(&mut self, path: &Path, owner: (u32, u32), mode: u32) -> io::Result<()> {
+        let file = Root::open(path.parent().unwrap_or(Path::new("/")))?.open_beneath(
+            path.file_name().unwrap_or_default(),
+            libc::O_PATH | libc::O_NOFOLLOW,
+            0,
+        )?;
+        paths::chown(&file, owner.0, owner.1)?;
+        paths::chmod(&file, mode)
     }
 
     fn unmount(&mut self, path: &Path) -> io::Result<()> {
@@ -311,7 +352,7 @@ impl World for Host {
     }
 
     fn make_inside(&mut self, root: &Path, path: &Path, what: Inside) -> io::Result<()> {
-        inside::make(root, path, what)
+        inside::make(root, path, what).or_else(|error| inside::make_mapped(root, path, what, error))
     }
 
     fn bind_inside(&mut self, root: &Path, path: &Path, target: &Path) -> io::Result<()> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::StoreError;
 use crate::sys::paths::sync_dir;
 
-/// Makes a directory and its parents; the directory itself is 0700 afterwards, whoever made it.
+/// Makes a directory and its parents; the directory itself is 0700 afterwards, whoever made it, or stays 0711.
 ///
 /// # Errors
 /// Not a directory, or the usual of mkdir(2) and chmod(2).
@@ -29,7 +29,8 @@ pub fn ensure_private(path: &Path) -> Result<(), StoreError> {
         let error = io::Error::from(io::ErrorKind::NotADirectory);
         return Err(StoreError::io("make directory", path)(error));
     }
-    if found.permissions().mode() & 0o077 != 0 {
+    // To go through it, if one knows where to, is what the root of a container with mapped users needs.
+    if found.permissions().mode() & 0o066 != 0 {
         tracing::info!(path = %path.display(), "directory was open to others, closing it");
         fs::set_permissions(path, Permissions::from_mode(0o700))
             .map_err(StoreError::io("change mode of", path))?;

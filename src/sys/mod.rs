@@ -19,6 +19,7 @@ pub mod process;
 pub mod signals;
 pub mod socket;
 pub mod time;
+pub mod userns;
 pub mod worker;
 pub mod xattr;
 

@@ -11,6 +11,7 @@ mod faults;
 mod harness;
 mod hooks;
 mod images;
+mod isolation;
 mod kill_points;
 mod kill_random;
 mod leaks;

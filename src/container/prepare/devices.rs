@@ -18,12 +18,6 @@ const LEFT_OUT: [&str; 6] = ["pts", "shm", "fd", "mqueue", ".lxc", ".lxd-mounts"
 /// The nodes, each path once, the first wish first.
 pub(super) fn nodes(ground: &Ground) -> Result<Vec<DeviceNode>, PrepareError> {
     let mut nodes: Vec<DeviceNode> = Vec::new();
-    if is_privileged(ground.definition, ground.conf) {
-        // All there are: what was asked for is among them.
-        let dev = Path::new("/dev");
-        let found = below(dev, dev, "rwm", true);
-        return effect("list devices of", dev, found);
-    }
     let mut wishes = Vec::new();
     for text in ground.conf.containers.devices.values() {
         let path = Path::new("containers.conf");
@@ -31,11 +25,18 @@ pub(super) fn nodes(ground: &Ground) -> Result<Vec<DeviceNode>, PrepareError> {
         wishes.push(effect("use devices of", path, parsed)?);
     }
     wishes.extend(ground.definition.options.isolation.devices.iter().cloned());
+    let mut found = Vec::new();
     for wish in &wishes {
-        for node in of(wish)? {
-            if !nodes.iter().any(|other| other.path == node.path) {
-                nodes.push(node);
-            }
+        found.extend(of(wish)?);
+    }
+    if is_privileged(ground.definition, ground.conf) {
+        let dev = Path::new("/dev");
+        let all = below(dev, dev, "rwm", true);
+        found.extend(effect("list devices of", dev, all)?);
+    }
+    for node in found {
+        if !nodes.iter().any(|other| other.path == node.path) {
+            nodes.push(node);
         }
     }
     Ok(nodes)
@@ -101,6 +102,7 @@ pub(super) fn node(path: &Path, target: &Path, access: &str) -> io::Result<Optio
     }
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     Ok(Some(DeviceNode {
+        host: path.to_owned(),
         path: target.to_owned(),
         block: kind.is_block_device(),
         major: number(major(meta.rdev())),

@@ -151,6 +151,7 @@ fn overlay(
         work,
         target,
         empty,
+        idmap: None,
     };
     let mounted = world.mount_overlay(&overlay);
     effect("mount overlay at", &overlay.target, mounted)?;

@@ -16,6 +16,7 @@ mod root;
 mod seccomp;
 mod secrets;
 mod user;
+mod userns;
 
 use std::fs;
 use std::io;
@@ -27,7 +28,7 @@ use crate::definition::{Definition, Options};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
 use crate::host::world::{Durability, World};
-use crate::plan::bundle::{self, Bundle, BundleFacts, ImageDefaults};
+use crate::plan::bundle::{self, Bundle, BundleFacts, ImageDefaults, Mapping};
 use crate::plan::conf::Conf;
 use crate::store;
 use crate::types::{ContainerId, Signal};
@@ -113,7 +114,11 @@ pub fn prepare(
         effect("make directory", &shared, world.make_dir(&shared, 0o700))?;
         effect("link", &path, world.link(&shared, &path))?;
     }
-    let (rootfs, image) = root::make(&definition, layout, world)?;
+    let root::Made {
+        rootfs,
+        image,
+        mapping,
+    } = root::make(&definition, layout, &conf, world)?;
     guard::check(&rootfs)?;
     let ground = Ground {
         definition: &definition,
@@ -122,6 +127,7 @@ pub fn prepare(
         rootfs: &rootfs,
         image: &image,
         conf: &conf,
+        mapping: mapping.as_ref(),
     };
     let planned = write_bundle(&ground, world)?;
     Ok(Prepared {
@@ -156,6 +162,7 @@ struct Ground<'a> {
     rootfs: &'a Path,
     image: &'a ImageDefaults,
     conf: &'a Conf,
+    mapping: Option<&'a Mapping>,
 }
 
 /// Writes files and config.json.
@@ -169,7 +176,8 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Bundle, Prepar
             .map(|longer| (longer.file, longer.whole.clone()))
             .collect();
     }
-    let files = files::prepare(ground, &process.user, world)?;
+    let owner = userns::on_host(&process.user, ground.mapping);
+    let files = files::prepare(ground, &owner, world)?;
     let facts = BundleFacts {
         image: ground.image.clone(),
         rootfs: ground.rootfs.to_owned(),
@@ -185,17 +193,24 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Bundle, Prepar
     };
     let planned = bundle::plan(ground.definition, &facts)?;
     if let Some(process) = planned.spec.process() {
-        files::workdir(ground, process.cwd(), &facts.process.user, world)?;
+        files::workdir(ground, process.cwd(), &owner, world)?;
     }
+    let root = ground.mapping.and_then(|mapping| mapping.owner(0, 0));
     for (path, contents) in &planned.etc {
         effect(
             "write",
             path,
             world.write_file(path, contents, 0o644, Durability::Cached),
         )?;
+        if let Some(owner) = root {
+            effect("give away", path, world.hand_over(path, owner, 0o644))?;
+        }
     }
     for (from, to) in &planned.copies {
         effect("copy", from, world.copy_file(from, to, 0o644))?;
+        if let Some(owner) = root {
+            effect("give away", to, world.hand_over(to, owner, 0o644))?;
+        }
     }
     if !read_only {
         for longer in &longer {

@@ -4,18 +4,29 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::error::{PrepareError, effect};
+use super::userns;
 use crate::api::Layout;
+use crate::container::cleanup::STAGING;
 use crate::definition::{Definition, Source};
-use crate::host::world::{Overlay, World};
+use crate::host::world::{IdMap, Overlay, World};
 use crate::image::{Image, Images};
-use crate::plan::bundle::ImageDefaults;
+use crate::plan::bundle::{ImageDefaults, Mapping, map_file};
+use crate::plan::conf::Conf;
+
+/// The container's root, and what its image says.
+pub(super) struct Made {
+    pub(super) rootfs: PathBuf,
+    pub(super) image: ImageDefaults,
+    pub(super) mapping: Option<Mapping>,
+}
 
 /// The root directory, mounted if it is an image's.
 pub(super) fn make(
     definition: &Definition,
     layout: &Layout,
+    conf: &Conf,
     world: &mut dyn World,
-) -> Result<(PathBuf, ImageDefaults), PrepareError> {
+) -> Result<Made, PrepareError> {
     let id = match &definition.source {
         Source::Rootfs { path } => {
             let path = PathBuf::from(path);
@@ -23,19 +34,31 @@ pub(super) fn make(
                 path: path.clone(),
                 source,
             })?;
-            let root = match definition.options.files.rootfs_overlay {
-                true => over(definition, layout, real, world)?,
+            let mapping = userns::mapping(definition, layout, conf, &[], world)?;
+            userns::open_path(definition, layout, mapping.as_ref(), world)?;
+            let rootfs = match definition.options.files.rootfs_overlay {
+                true => over(definition, layout, real, mapping.as_ref(), world)?,
                 false => real,
             };
-            return Ok((root, ImageDefaults::default()));
+            return Ok(Made {
+                rootfs,
+                image: ImageDefaults::default(),
+                mapping,
+            });
         }
         Source::Image { id, .. } => id,
     };
     let images = Images::open(&layout.state())?;
     let image = images.resolve(id)?;
     let lower = image.lower_dirs();
-    let root = mount(definition, layout, lower, images.empty_dir(), world)?;
-    Ok((root, defaults(&image)))
+    let mapping = userns::mapping(definition, layout, conf, &lower, world)?;
+    userns::open_path(definition, layout, mapping.as_ref(), world)?;
+    let layers = (lower, images.empty_dir());
+    Ok(Made {
+        rootfs: mount(definition, layout, layers, mapping.as_ref(), world)?,
+        image: defaults(&image),
+        mapping,
+    })
 }
 
 /// A directory of the host with a layer for changes on it.
@@ -43,18 +66,20 @@ fn over(
     definition: &Definition,
     layout: &Layout,
     directory: PathBuf,
+    mapping: Option<&Mapping>,
     world: &mut dyn World,
 ) -> Result<PathBuf, PrepareError> {
     // It is there, so that nothing stands in for a missing layer.
-    let empty = directory.clone();
-    mount(definition, layout, vec![directory], empty, world)
+    let layers = (vec![directory.clone()], directory);
+    mount(definition, layout, layers, mapping, world)
 }
 
+/// Mounts layers, and an empty directory where there is none.
 fn mount(
     definition: &Definition,
     layout: &Layout,
-    lower: Vec<PathBuf>,
-    empty: PathBuf,
+    (lower, empty): (Vec<PathBuf>, PathBuf),
+    mapping: Option<&Mapping>,
     world: &mut dyn World,
 ) -> Result<PathBuf, PrepareError> {
     let own = layout.rootfs(&definition.id);
@@ -64,6 +89,7 @@ fn mount(
         work: own.join("work"),
         target: layout.bundle(&definition.id).join("rootfs"),
         empty,
+        idmap: mapping.and_then(|mapping| idmap(mapping, definition, layout)),
     };
     effect("make directory", &own, world.make_dir(&own, 0o700))?;
     // The upper directory is the container's `/` and must be readable by its users.
@@ -76,6 +102,17 @@ fn mount(
         world.mount_overlay(&overlay),
     )?;
     Ok(overlay.target)
+}
+
+/// On disk, files belong to the ids of the container: its root owns what root owns in the image.
+fn idmap(mapping: &Mapping, definition: &Definition, layout: &Layout) -> Option<IdMap> {
+    let root = mapping.owner(0, 0)?;
+    (!mapping.is_identity()).then(|| IdMap {
+        root,
+        uids: map_file(&mapping.uids),
+        gids: map_file(&mapping.gids),
+        staging: layout.bundle(&definition.id).join(STAGING),
+    })
 }
 
 fn defaults(image: &Image) -> ImageDefaults {

@@ -20,6 +20,7 @@ mod refused;
 mod secret_text;
 #[cfg(test)]
 mod tests;
+mod userns;
 
 use super::{OptionError, Options};
 
@@ -149,6 +150,7 @@ const AREAS: &[&[OptionSpec]] = &[
     logs::SPECS,
     network::SPECS,
     process::SPECS,
+    userns::SPECS,
 ];
 
 /// Every option that a definition can hold.

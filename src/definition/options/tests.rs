@@ -14,6 +14,7 @@ const SAMPLES: &[&[(&str, &str)]] = &[
     logs::SAMPLES,
     network::SAMPLES,
     process::SAMPLES,
+    userns::SAMPLES,
 ];
 
 fn spec(flag: &str) -> &'static OptionSpec {
@@ -75,6 +76,10 @@ fn a_refusal_names_option_value_and_reason() {
         ("network", "container:"),
         ("device", "relative"),
         ("device-cgroup-rule", "c 1"),
+        ("userns", "nomap"),
+        ("userns", "ns:/x"),
+        ("userns", "auto:size=0"),
+        ("uidmap", "0"),
         ("pid", "shareable"),
         ("uts", "none"),
         ("ipc", "ns:"),

@@ -38,7 +38,7 @@ pub struct Edits {
     additional_gids: Vec<u32>,
 }
 
-/// A device node; what is not said is as it is on the host.
+/// A device node; type and numbers that are not said are those of the host.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Node {
@@ -128,7 +128,7 @@ impl Node {
         self.kind.is_none() || self.major.is_none() || self.minor.is_none()
     }
 
-    /// Takes from the host what the file does not say.
+    /// Takes type and numbers from the host where the file does not say them.
     pub fn complete(&mut self, host: &super::DeviceNode) {
         self.kind.get_or_insert(match host.block {
             true => LinuxDeviceType::B,
@@ -136,9 +136,6 @@ impl Node {
         });
         self.major.get_or_insert(host.major.into());
         self.minor.get_or_insert(host.minor.into());
-        self.file_mode.get_or_insert(host.mode);
-        self.uid.get_or_insert(host.uid);
-        self.gid.get_or_insert(host.gid);
     }
 }
 
@@ -255,6 +252,7 @@ mod tests {
         assert_eq!(file.device("v.com/d=one"), None);
         let mut edits = file.device("v.com/c=one").unwrap();
         let host = super::super::DeviceNode {
+            host: "/dev/h".into(),
             path: "/dev/h".into(),
             block: false,
             major: 7,
@@ -283,8 +281,7 @@ mod tests {
         for (pointer, expected) in [
             (
                 "/linux/devices/0",
-                json!({"path": "/dev/v", "type": "c", "major": 7, "minor": 8,
-                "fileMode": 0o20660, "uid": 0, "gid": 44}),
+                json!({"path": "/dev/v", "type": "c", "major": 7, "minor": 8}),
             ),
             (
                 "/linux/resources/devices/0",

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType};
+use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType, Mount};
 
 use super::{BundleFacts, is_privileged};
 use crate::definition::{Definition, DeviceRule};
@@ -10,6 +10,8 @@ use crate::definition::{Definition, DeviceRule};
 /// A device node as it is on the host.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DeviceNode {
+    /// Where it is on the host.
+    pub host: PathBuf,
     /// Where it is to be in the container.
     pub path: PathBuf,
     /// Whether it is a block device, not a character one.
@@ -28,6 +30,36 @@ pub struct DeviceNode {
     pub access: String,
 }
 
+impl DeviceNode {
+    fn is_elsewhere(&self) -> bool {
+        self.host != self.path
+    }
+}
+
+/// In a user namespace nobody makes nodes, and runc binds what the host has at the container's path: what is to be
+/// elsewhere is bound by us.
+pub(super) fn binds(facts: &BundleFacts) -> Vec<Mount> {
+    if facts.isolation.mapping.is_none() {
+        return Vec::new();
+    }
+    let elsewhere = facts
+        .isolation
+        .devices
+        .iter()
+        .filter(|node| node.is_elsewhere());
+    let bind = |node: &DeviceNode| {
+        let options = ["bind", "rprivate", "nosuid", "noexec"];
+        let mut mount = Mount::default();
+        mount
+            .set_destination(node.path.clone())
+            .set_typ(Some("bind".to_owned()))
+            .set_source(Some(node.host.clone()))
+            .set_options(Some(options.map(str::to_owned).to_vec()));
+        mount
+    };
+    elsewhere.map(bind).collect()
+}
+
 /// Every device is refused but those asked for, and those that the runtime itself allows (null, zero, full, random,
 /// urandom, tty, pts, ptmx).
 pub(super) fn plan(
@@ -37,7 +69,9 @@ pub(super) fn plan(
     warnings: &mut Vec<String>,
 ) {
     let nodes = &facts.isolation.devices;
-    let listed: Vec<LinuxDevice> = nodes.iter().map(device).collect();
+    let mapped = facts.isolation.mapping.is_some();
+    let made = nodes.iter().filter(|node| !(mapped && node.is_elsewhere()));
+    let listed: Vec<LinuxDevice> = made.map(device).collect();
     linux.set_devices(Some(listed).filter(|devices| !devices.is_empty()));
     let mut resources = linux.resources().clone().unwrap_or_default();
     if facts.limits.device_rules {

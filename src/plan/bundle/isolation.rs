@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::{Capability, Linux, LinuxNamespace, LinuxNamespaceType};
 
 use super::joined::{JoinedFacts, NamespaceKind, NamespaceSource};
-use super::{BundleFacts, DeviceNode, Edits, SeccompProfile, pattern};
+use super::{BundleFacts, DeviceNode, Edits, Mapping, SeccompProfile, pattern};
 use crate::definition::{Definition, Namespace, Network, parse_sysctl};
 use crate::plan::conf::Conf;
 
@@ -23,6 +23,8 @@ pub struct IsolationFacts {
     pub devices: Vec<DeviceNode>,
     /// What devices of the Container Device Interface change.
     pub cdi: Vec<Edits>,
+    /// The mapping of users; none: the host's user namespace.
+    pub mapping: Option<Mapping>,
     /// Major and minor number of the running kernel.
     pub kernel: (u32, u32),
 }

@@ -184,6 +184,7 @@ fn a_container_without_a_filter_warns() {
 fn devices_and_rules_are_as_podman_has_them() {
     let mut facts = facts(&ImageDefaults::default(), &[]);
     facts.isolation.devices = vec![DeviceNode {
+        host: "/dev/x".into(),
         path: "/dev/xx".into(),
         block: true,
         major: 1,
@@ -232,4 +233,39 @@ fn the_hosts_configuration_is_the_default() {
             .any(|mount| mount["destination"] == "/dev/shm")
     );
     assert!(bundle.warnings.is_empty(), "{:?}", bundle.warnings);
+}
+
+#[test]
+fn a_mapped_container_has_moved_devices_bound() {
+    let mut facts = facts(&ImageDefaults::default(), &[]);
+    let node = |host: &str, path: &str| DeviceNode {
+        host: host.into(),
+        path: path.into(),
+        block: false,
+        major: 1,
+        minor: 7,
+        mode: 0o20666,
+        uid: 0,
+        gid: 0,
+        access: "rw".to_owned(),
+    };
+    facts.isolation.devices = vec![node("/dev/a", "/dev/a"), node("/dev/b", "/dev/c")];
+    facts.isolation.mapping = Some(Mapping {
+        uids: Vec::new(),
+        gids: Vec::new(),
+    });
+    let bundle = plan(&definition(&["sh"], Options::default()), &facts).unwrap();
+    let spec = serde_json::to_value(&bundle.spec).unwrap();
+    let devices = spec["linux"]["devices"].as_array().unwrap();
+    assert_eq!((devices.len(), &devices[0]["path"]), (1, &json!("/dev/a")));
+    let mounts = spec["mounts"].as_array().unwrap();
+    let bound = mounts.iter().find(|mount| mount["destination"] == "/dev/c");
+    assert_eq!(bound.unwrap()["source"], "/dev/b");
+    assert_eq!(
+        spec["linux"]["resources"]["devices"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
 }

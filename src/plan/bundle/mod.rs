@@ -21,6 +21,7 @@ mod security;
 mod systemd;
 #[cfg(test)]
 mod tests;
+mod userns;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -44,6 +45,7 @@ use process::args;
 pub use process::{ProcessFacts, UserFacts, workdir};
 pub use resolv::is_stub;
 pub use seccomp::{Profile as SeccompProfile, SeccompError};
+pub use userns::{Mapping, map_file};
 
 /// What an image says about how it wants to be run (OCI image configuration).
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -120,6 +122,7 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
     let mut linux = Linux::default();
     linux.set_cgroups_path(Some(PathBuf::from(&facts.cgroup)));
     isolation::plan(definition, facts, &mut linux);
+    userns::plan(facts, &mut linux);
     seccomp::plan(definition, facts, &mut linux, &mut warnings);
     limits::plan(definition, &facts.limits, &mut linux, &mut warnings);
     devices::plan(definition, facts, &mut linux, &mut warnings);
@@ -129,6 +132,8 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
         systemd::add_mounts(definition, &mut mounts);
     }
     mounts.extend(process::init_mount(facts, systemd));
+    userns::adapt(definition, facts, &mut mounts);
+    mounts.extend(devices::binds(facts));
     let mut etc = etc::plan(definition, facts)?;
     let wishes = &definition.options.files;
     mounts::into_chroots(wishes, &mut etc.mounts);
