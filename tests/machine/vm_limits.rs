@@ -47,7 +47,8 @@ fn seen_inside(vm: &Vm, runtime: &str) {
             [ $(($(date +%s%N) - from)) -lt 1000000000 ] || { cat memory.max cpu.max pids.max cpuset.cpus; exit 1; }
         done
         cat memory.high memory.low
-        journalctl --sync; journalctl -qu unitbox-web -p warning -o cat",
+        run=$(systemctl show -P InvocationID unitbox-web)
+        journalctl --sync; journalctl -q _SYSTEMD_INVOCATION_ID=$run -p warning -o cat",
     );
     assert_eq!(changed.ok(), "50331648\n33554432", "{runtime}");
     // The unit's own number of processes is the payload's and some more.
