@@ -171,10 +171,10 @@ fn matching(directory: &Path, part: &str) -> Vec<PathBuf> {
 
 /// The volumes that an image names, as anonymous ones or as tmpfs.
 fn image_volumes(image: &Image, mode: ImageVolumes) -> Result<Vec<Mount>, ContainerError> {
-    let kind = match mode {
+    let (kind, options): (_, &[&str]) = match mode {
         ImageVolumes::Ignore => return Ok(Vec::new()),
-        ImageVolumes::Bind => MountKind::Volume,
-        ImageVolumes::Tmpfs => MountKind::Tmpfs,
+        ImageVolumes::Bind => (MountKind::Volume, &["rprivate", "rw", "nodev", "exec"]),
+        ImageVolumes::Tmpfs => (MountKind::Tmpfs, &["rprivate", "rw", "nodev"]),
     };
     let mut mounts: Vec<Mount> = Vec::new();
     for volume in &image.config.volumes {
@@ -193,9 +193,7 @@ fn image_volumes(image: &Image, mode: ImageVolumes) -> Result<Vec<Mount>, Contai
                 kind,
                 source: String::new(),
                 target,
-                options: ["rprivate", "rw", "nodev", "exec"]
-                    .map(str::to_owned)
-                    .to_vec(),
+                options: options.iter().map(|word| (*word).to_owned()).collect(),
                 subpath: None,
                 anonymous: false,
             });

@@ -191,8 +191,14 @@ mod armed {
             self.after(Host.mount_private(target, files))
         }
 
-        fn copy_up(&mut self, volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
-            self.after(Host.copy_up(volume, root, target))
+        fn copy_up(
+            &mut self,
+            volume: &Path,
+            root: &Path,
+            target: &Path,
+            first: crate::store::copy_up::FirstUse,
+        ) -> io::Result<()> {
+            self.after(Host.copy_up(volume, root, target, first))
         }
 
         fn chown_tree(&mut self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {

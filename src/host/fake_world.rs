@@ -361,11 +361,20 @@ impl World for FakeWorld {
         )
     }
 
-    fn copy_up(&mut self, volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
+    fn copy_up(
+        &mut self,
+        volume: &Path,
+        root: &Path,
+        target: &Path,
+        first: crate::store::copy_up::FirstUse,
+    ) -> io::Result<()> {
         self.effect(
-            |_| Host.copy_up(volume, root, target),
+            |_| Host.copy_up(volume, root, target, first),
             |_, _| {
-                let _ = fs::create_dir_all(volume.join(".copy/half"));
+                // A copy is begun only in a volume that nobody has had.
+                if volume.join("fresh").exists() {
+                    let _ = fs::create_dir_all(volume.join(".copy/half"));
+                }
             },
         )
     }

@@ -27,7 +27,7 @@ pub struct PrivateFile {
     pub path: PathBuf,
     /// Contents.
     pub contents: Vec<u8>,
-    /// Owner, group and mode.
+    /// Owner, group and mode; with `S_IFDIR` in it, it is a directory of root.
     pub owner: (u32, u32, u32),
 }
 
@@ -166,6 +166,10 @@ pub(super) fn mount_private(target: &Path, files: &[PrivateFile]) -> io::Result<
         let (uid, gid, mode) = file.owner;
         let parent = file.path.parent().unwrap_or(Path::new(""));
         root.make_dirs(parent, 0o755)?;
+        if mode & S_IFDIR != 0 {
+            root.make_dirs(&file.path, mode & 0o7777)?;
+            continue;
+        }
         let made =
             root.open_beneath(&file.path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600)?;
         let mut made = File::from(made);

@@ -182,7 +182,13 @@ pub trait World {
     ///
     /// # Errors
     /// A file operation that failed; the next call goes on.
-    fn copy_up(&mut self, volume: &Path, root: &Path, target: &Path) -> io::Result<()>;
+    fn copy_up(
+        &mut self,
+        volume: &Path,
+        root: &Path,
+        target: &Path,
+        first: crate::store::copy_up::FirstUse,
+    ) -> io::Result<()>;
     /// Gives a tree to a user and group.
     ///
     /// # Errors
@@ -363,8 +369,14 @@ impl World for Host {
         inside::mount_private(target, files)
     }
 
-    fn copy_up(&mut self, volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
-        crate::store::copy_up::copy_up(volume, root, target)
+    fn copy_up(
+        &mut self,
+        volume: &Path,
+        root: &Path,
+        target: &Path,
+        first: crate::store::copy_up::FirstUse,
+    ) -> io::Result<()> {
+        crate::store::copy_up::copy_up(volume, root, target, first)
     }
 
     fn chown_tree(&mut self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::libc::{O_DIRECTORY, O_NOFOLLOW, O_RDONLY};
 
 use super::copy_tree::{copy_tree, dress};
-use crate::sys::paths::{Lock, Root, lock_file, rename_noreplace, sync_dir};
+use crate::sys::paths::{Lock, Root, chown, lock_file, rename_noreplace, sync_dir};
 
 /// Says that nobody has had the volume yet.
 pub(super) const FRESH: &str = "fresh";
@@ -20,12 +20,21 @@ const COPY: &str = ".copy";
 /// The same once it is whole.
 const WHOLE: &str = ".copied";
 
+/// What a volume gets from who uses it first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FirstUse {
+    /// User and group that it belongs to where the image has no such directory.
+    pub owner: (u32, u32),
+    /// Whether the files of the image are copied.
+    pub copy: bool,
+}
+
 /// Fills a volume that is new and empty with what a root has at a path, and gives it the owner and mode of that
 /// directory; any other volume is left alone (CVE-2020-1726). `volume` is the directory that holds `_data`.
 ///
 /// # Errors
 /// A file operation that failed; the next call begins again where this one ended.
-pub fn copy_up(volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
+pub fn copy_up(volume: &Path, root: &Path, target: &Path, first: FirstUse) -> io::Result<()> {
     let fresh = volume.join(FRESH);
     // The common case needs no lock: what is not fresh never will be.
     if !fresh.exists() {
@@ -40,10 +49,13 @@ pub fn copy_up(volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
         fs::remove_dir_all(&copy)?;
     }
     if fresh.exists() && !whole.exists() {
-        stage(volume, root, target)?;
+        stage(volume, root, target, first)?;
     }
     if whole.exists() {
         settle(volume, &whole)?;
+    }
+    if !first.copy {
+        return Ok(());
     }
     remove(&fresh)?;
     sync_dir(&directory)
@@ -57,7 +69,11 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// Copies, unless there is nothing to copy or the volume has contents.
-fn stage(volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
+fn stage(volume: &Path, root: &Path, target: &Path, first: FirstUse) -> io::Result<()> {
+    let copy = volume.join(COPY);
+    if copy.exists() {
+        fs::remove_dir_all(&copy)?;
+    }
     let data = volume.join("_data");
     if fs::read_dir(&data)?.next().is_some() {
         return Ok(());
@@ -68,10 +84,13 @@ fn stage(volume: &Path, root: &Path, target: &Path) -> io::Result<()> {
         Ok(source) => source,
         // Not in the image, or no directory there: an empty volume it is.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(());
+            return chown(open_dir(&data)?, first.owner.0, first.owner.1);
         }
         Err(error) => return Err(error),
     };
+    if !first.copy {
+        return dress(&source, &open_dir(&data)?.into());
+    }
     let copy = volume.join(COPY);
     fs::create_dir(&copy)?;
     let made = open_dir(&copy)?;
@@ -127,6 +146,10 @@ mod tests {
                 &self.0.join("volume"),
                 &self.0.join("root"),
                 Path::new("/srv"),
+                FirstUse {
+                    owner: (0, 0),
+                    copy: true,
+                },
             )
         }
         fn data(&self, name: &str) -> PathBuf {

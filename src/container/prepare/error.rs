@@ -115,7 +115,7 @@ impl PrepareError {
     /// What the run ends with (podman-run(1), "Exit Status").
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Workdir { .. } => ExitCode::NotExecutable.number(),
+            Self::Workdir { .. } | Self::User(_) => ExitCode::NotExecutable.number(),
             _ => ExitCode::Error.number(),
         }
     }

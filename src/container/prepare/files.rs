@@ -13,6 +13,7 @@ use crate::definition::mount::{Mount, MountKind};
 use crate::host::world::{Inside, Overlay, World};
 use crate::image::Images;
 use crate::plan::bundle::{FileFacts, Forbids, MountFacts, UserFacts};
+use crate::store::copy_up::FirstUse;
 use crate::store::volumes;
 use crate::sys::paths::{Lock, Root};
 use crate::types::VolumeName;
@@ -34,7 +35,7 @@ pub(super) fn prepare(
             let error = io::Error::other("relabelling for SELinux is not supported");
             return effect("mount", Path::new(&mount.target), Err(error));
         }
-        let ready = source(ground, mount, number, world)?;
+        let ready = source(ground, mount, (number, user), world)?;
         if mount.has("U") && !ready.source.as_os_str().is_empty() {
             let given = world.chown_tree(&ready.source, user.uid, user.gid);
             effect("change owner of", &ready.source, given)?;
@@ -49,7 +50,7 @@ pub(super) fn prepare(
 fn source(
     ground: &Ground,
     mount: &Mount,
-    number: usize,
+    (number, user): (usize, &UserFacts),
     world: &mut dyn World,
 ) -> Result<MountFacts, PrepareError> {
     let mut facts = MountFacts::default();
@@ -67,7 +68,7 @@ fn source(
             facts.forbids = effect("look at", &facts.source, forbids(&facts.source))?;
         }
         MountKind::Volume => {
-            facts.source = volume(ground, mount, world)?;
+            facts.source = volume(ground, mount, user, world)?;
             facts.forbids = Forbids::VOLUME;
         }
         MountKind::Image => facts.source = image(ground, mount, number, world)?,
@@ -101,7 +102,12 @@ fn forbids(path: &Path) -> io::Result<Forbids> {
 }
 
 /// A volume's directory; the volume is made if it is not there, and filled if nobody has had it.
-fn volume(ground: &Ground, mount: &Mount, world: &mut dyn World) -> Result<PathBuf, PrepareError> {
+fn volume(
+    ground: &Ground,
+    mount: &Mount,
+    user: &UserFacts,
+    world: &mut dyn World,
+) -> Result<PathBuf, PrepareError> {
     let layout = ground.run.layout;
     let name: VolumeName = mount.source.parse().map_err(|error| {
         let path = PathBuf::from(&mount.source);
@@ -114,10 +120,12 @@ fn volume(ground: &Ground, mount: &Mount, world: &mut dyn World) -> Result<PathB
         let _hold = volumes::hold(layout, Lock::Shared)?;
         volumes::ensure(layout, &name, mount.anonymous)?;
     }
-    if !mount.has("nocopy") && mount.subpath.is_none() {
-        let copied = world.copy_up(&path, ground.rootfs, Path::new(&mount.target));
-        effect("copy files of the image to volume", &path, copied)?;
-    }
+    let first = FirstUse {
+        owner: (user.uid, user.gid),
+        copy: !mount.has("nocopy") && mount.subpath.is_none(),
+    };
+    let copied = world.copy_up(&path, ground.rootfs, Path::new(&mount.target), first);
+    effect("copy files of the image to volume", &path, copied)?;
     Ok(layout.volume_data(&name))
 }
 
@@ -218,6 +226,8 @@ fn targets(
             }
             // A new tmpfs for each run, which nobody can have prepared.
             None if target.starts_with("/dev") => continue,
+            // runc takes the mode of what is there, and nobody is in the root yet who could play tricks.
+            None if matches!(mount.kind, MountKind::Tmpfs | MountKind::Ramfs) => continue,
             None => (ground.rootfs, target),
         };
         let what = match own.directory {

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::libc::S_IFDIR;
+
 use super::Ground;
 use super::error::{PrepareError, effect};
 use super::files::own_place;
@@ -39,7 +41,7 @@ pub(super) fn prepare(
     mounts_conf(ground, &mut given);
     secrets(ground, facts, &mut given)?;
     credentials(ground, user, facts, &mut given)?;
-    if given.files.is_empty() {
+    if given.mounts.is_empty() {
         return Ok(());
     }
     let place = own_place(ground, "secrets", world)?;
@@ -74,6 +76,8 @@ fn secrets(ground: &Ground, facts: &mut FileFacts, given: &mut Given) -> Result<
             }
             SecretUse::Mount { uid, gid, mode, .. } => {
                 let target = secret.path().unwrap_or_default();
+                // It is there with the first secret, wherever that is mounted.
+                base.get_or_insert_with(|| secrets_directory(given));
                 if let Some(below) = target.strip_prefix("/run/secrets/") {
                     // The mount point, so that the runtime need not make it.
                     let directory = base.get_or_insert_with(|| secrets_directory(given)).clone();
@@ -103,6 +107,11 @@ fn secrets_directory(given: &mut Given) -> PathBuf {
         return path.clone();
     }
     let path = PathBuf::from("secrets");
+    given.files.push(PrivateFile {
+        path: path.clone(),
+        contents: Vec::new(),
+        owner: (0, 0, S_IFDIR | 0o755),
+    });
     given.mounts.push((path.clone(), SECRETS.to_owned(), false));
     path
 }

@@ -69,6 +69,12 @@ fn base(definition: &Definition, facts: &BundleFacts) -> Vec<Mount> {
         true => (&["rprivate", "nosuid", "noexec", "nodev", "rw"], "rw"),
         false => (&["nosuid", "noexec", "nodev", "ro"], "ro"),
     };
+    // A payload that sees all of /sys may also make cgroups, as in Podman.
+    let mut unmasked = isolation.unmask.iter();
+    let cgroups = match unmasked.any(|text| text.eq_ignore_ascii_case("all")) {
+        true => "rw",
+        false => access,
+    };
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &proc_options),
         mount(
@@ -103,7 +109,7 @@ fn base(definition: &Definition, facts: &BundleFacts) -> Vec<Mount> {
         "/sys/fs/cgroup",
         "cgroup",
         "cgroup",
-        &["rprivate", "nosuid", "noexec", "nodev", "relatime", access],
+        &["rprivate", "nosuid", "noexec", "nodev", "relatime", cgroups],
     ));
     mounts
 }
