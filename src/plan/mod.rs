@@ -4,3 +4,6 @@ pub mod bundle;
 pub mod conf;
 pub mod unit;
 mod weight;
+
+#[cfg(test)]
+mod golden;

@@ -1,0 +1,266 @@
+//! Golden tests: `golden/NAME.args` is a definition, `NAME.json` its config.json with the files beside it, `NAME.service`
+//! its unit. `UNITBOX_UPDATE_GOLDEN=1` writes them anew.
+//!
+//! A line of `.args` is `--flag=value` or `--flag`, through the table of options as from the command line; after a line
+//! `--` come the words of the command; `@name value` is a fact of the host or of the image; `#` begins a comment. In a
+//! value `\n` is a newline and `\\` a backslash.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::bundle::{self, BundleFacts, ImageDefaults, LimitFacts, UserFacts};
+use super::unit::{Unit, UnitFacts};
+use crate::api::Layout;
+use crate::definition::{Arity, Definition, Options, Source, VERSION, options};
+use crate::types::ContainerId;
+
+struct Case {
+    name: String,
+    definition: Definition,
+    facts: BundleFacts,
+    systemd: u32,
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plan/golden")
+}
+
+fn cases() -> Vec<Case> {
+    let entries = fs::read_dir(directory()).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|kind| kind == "args"))
+        .collect();
+    paths.sort();
+    paths.iter().map(|path| case(path)).collect()
+}
+
+fn case(path: &Path) -> Case {
+    let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+    let mut case = Case {
+        definition: Definition {
+            version: VERSION,
+            id: ContainerId::from_random([0xab; 32]),
+            name: "web".parse().unwrap(),
+            created: 1_700_000_000_000_000,
+            source: Source::Image {
+                name: "docker.io/library/busybox:latest".to_owned(),
+                id: "cd".repeat(32),
+            },
+            command: Vec::new(),
+            options: Options::default(),
+        },
+        facts: facts(),
+        systemd: 257,
+        name,
+    };
+    let text = fs::read_to_string(path).unwrap();
+    let mut lines = text.lines();
+    for line in lines.by_ref().take_while(|line| *line != "--") {
+        if let Some(fact) = line.strip_prefix('@') {
+            let (key, value) = fact.split_once(' ').unwrap_or((fact, ""));
+            case.learn(key, &plain(value));
+        } else if let Some(option) = line.strip_prefix("--") {
+            apply(&mut case.definition.options, option);
+        } else {
+            let ignored = line.is_empty() || line.starts_with('#');
+            assert!(ignored, "{}: {line}", path.display());
+        }
+    }
+    case.definition.command = lines.map(plain).collect();
+    if case.definition.command.is_empty() && case.facts.image.command.is_empty() {
+        case.definition.command.push("sh".to_owned());
+    }
+    if let Some(name) = &case.definition.options.name {
+        case.definition.name = name.clone();
+    }
+    case.definition.options.check().unwrap();
+    case
+}
+
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next().unwrap() {
+                'n' => out.push('\n'),
+                other => out.push(other),
+            },
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn apply(wished: &mut Options, option: &str) {
+    let (flag, value) = match option.split_once('=') {
+        Some((flag, value)) => (flag, plain(value)),
+        None => (option, "true".to_owned()),
+    };
+    let spec = options().find(|spec| spec.flag == flag);
+    let spec = spec.unwrap_or_else(|| panic!("no flag {flag}"));
+    assert!(
+        spec.arity == Arity::Switch || option.contains('='),
+        "--{option}"
+    );
+    spec.apply(wished, &value)
+        .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// A host with everything, a user root that the image knows.
+fn facts() -> BundleFacts {
+    let mut facts = BundleFacts {
+        image: ImageDefaults {
+            env: vec!["PATH=/usr/bin:/bin".to_owned()],
+            ..ImageDefaults::default()
+        },
+        rootfs: "/run/unitbox/x/bundle/rootfs".into(),
+        cgroup: "/system.slice/unitbox-web.service/payload".to_owned(),
+        limits: LimitFacts {
+            controllers: ["cpuset", "cpu", "io", "memory", "hugetlb", "pids"]
+                .map(str::to_owned)
+                .to_vec(),
+            device_rules: true,
+            ..LimitFacts::default()
+        },
+        ..BundleFacts::default()
+    };
+    facts.process.user = UserFacts {
+        groups: vec![0],
+        home: Some("/root".to_owned()),
+        ..UserFacts::default()
+    };
+    facts.etc.directory = "/run/unitbox/x".into();
+    facts.etc.resolv_conf = "nameserver 192.0.2.1\n".to_owned();
+    facts
+}
+
+impl Case {
+    fn learn(&mut self, key: &str, value: &str) {
+        let text = value.to_owned();
+        let number = || value.parse::<u32>().unwrap();
+        let (image, user) = (&mut self.facts.image, &mut self.facts.process.user);
+        match key {
+            "rootfs" => self.definition.source = Source::Rootfs { path: text },
+            "image-entrypoint" => image.entrypoint.push(text),
+            "image-command" => image.command.push(text),
+            "image-env" => image.env.push(text),
+            "image-user" => image.user = text,
+            "image-workdir" => image.workdir = text,
+            "image-stop-signal" => image.stop_signal = Some(value.parse().unwrap()),
+            "uid" => user.uid = number(),
+            "gid" => user.gid = number(),
+            "groups" => user.groups = value.split(',').map(|id| id.parse().unwrap()).collect(),
+            "home" => user.home = Some(text).filter(|home| !home.is_empty()),
+            "controllers" => {
+                let names = value.split_whitespace();
+                self.facts.limits.controllers = names.map(str::to_owned).collect();
+            }
+            "no-device-rules" => self.facts.limits.device_rules = false,
+            "systemd" => self.systemd = number(),
+            other => panic!("{}: no fact {other}", self.name),
+        }
+    }
+
+    fn bundle(&self) -> String {
+        let bundle = bundle::plan(&self.definition, &self.facts).unwrap();
+        let mut config = serde_json::to_value(&bundle.spec).unwrap();
+        sort_sets(&mut config);
+        let files: serde_json::Map<String, Value> = bundle
+            .etc
+            .iter()
+            .map(|(path, text)| (path.display().to_string(), json!(text)))
+            .collect();
+        let all = json!({"config.json": config, "files": files, "warnings": bundle.warnings});
+        format!("{}\n", serde_json::to_string_pretty(&all).unwrap())
+    }
+
+    fn unit(&self) -> String {
+        let facts = UnitFacts {
+            systemd: self.systemd,
+            monitor: Path::new("/usr/libexec/unitbox/unitbox-monitor"),
+            layout: &Layout::new("/"),
+            dependencies: &[],
+        };
+        Unit::of(&self.definition, &facts).render()
+    }
+}
+
+/// Sets of capabilities have no order of their own.
+fn sort_sets(config: &mut Value) {
+    for set in [
+        "bounding",
+        "effective",
+        "permitted",
+        "inheritable",
+        "ambient",
+    ] {
+        let pointer = format!("/process/capabilities/{set}");
+        if let Some(Value::Array(list)) = config.pointer_mut(&pointer) {
+            list.sort_by_key(ToString::to_string);
+        }
+    }
+}
+
+#[test]
+fn every_plan_is_as_it_was() {
+    let cases = cases();
+    let mut changed = Vec::new();
+    for case in &cases {
+        for (kind, text) in [("json", case.bundle()), ("service", case.unit())] {
+            let path = directory().join(format!("{}.{kind}", case.name));
+            if std::env::var_os("UNITBOX_UPDATE_GOLDEN").is_some() {
+                fs::write(&path, &text).unwrap();
+            }
+            let was = fs::read_to_string(&path).unwrap_or_default();
+            if was != text {
+                changed.push(difference(&path, &was, &text));
+            }
+        }
+    }
+    assert!(changed.is_empty(), "{}", changed.join("\n"));
+    assert!(cases.len() >= 40, "{} cases", cases.len());
+}
+
+/// The lines that are only in one of both.
+fn difference(path: &Path, was: &str, is: &str) -> String {
+    let mut lines = vec![format!("{}:", path.display())];
+    let gone = was
+        .lines()
+        .filter(|line| !is.lines().any(|other| other == *line));
+    lines.extend(gone.map(|line| format!("- {line}")));
+    let new = is
+        .lines()
+        .filter(|line| !was.lines().any(|other| other == *line));
+    lines.extend(new.map(|line| format!("+ {line}")));
+    lines.join("\n")
+}
+
+#[test]
+fn no_golden_file_is_left_over() {
+    let names: Vec<String> = cases().into_iter().map(|case| case.name).collect();
+    for entry in fs::read_dir(directory()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        assert!(names.contains(&name), "{}", path.display());
+    }
+}
+
+#[test]
+fn every_definition_is_read_as_it_was_written() {
+    for case in cases() {
+        let read = Definition::from_json(&case.definition.to_json()).unwrap();
+        assert_eq!(read, case.definition, "{}", case.name);
+        // What the table shows of it makes the same options again.
+        let mut again = Options::default();
+        for spec in options() {
+            for value in spec.values(&case.definition.options) {
+                spec.apply(&mut again, &value).unwrap();
+            }
+        }
+        assert_eq!(again, case.definition.options, "{}", case.name);
+    }
+}
