@@ -143,7 +143,7 @@ fn only_what_is_for_later_is_put_off() {
         health-retries health-start-period health-startup-cmd health-startup-interval health-startup-retries \
         health-startup-success health-startup-timeout health-timeout init-ctr ip ip6 mac-address network-alias \
         no-healthcheck os pidfile platform pod pod-id-file preserve-fd preserve-fds publish publish-all pull quiet \
-        replace restart retry retry-delay rmi sdnotify tls-verify variant";
+        replace restart retry retry-delay rmi sdnotify tls-verify tty variant";
     let later: BTreeSet<&str> = LATER.split_whitespace().collect();
     for flag in flags() {
         let refused = refusal(&format!("--{}", flag.name)).is_some();
