@@ -22,51 +22,67 @@ fn number(text: &str) -> f64 {
         .unwrap_or_else(|_| panic!("a number, not {text:?}"))
 }
 
+/// Name, runtime, flag of ours, line of Quadlet's, and the largest ratio of a start.
+///
+/// runc compiles the filter of system calls at each start, with us as with Podman, which is a quarter of our start and
+/// which neither of us can save: what is our own is measured without it. crun keeps what it has compiled.
+const STARTS: [(&str, &str, &str, &str, f64); 3] = [
+    ("crun", "crun", "", "", 0.5),
+    ("runc", "runc", "", "", 0.6),
+    (
+        "bare",
+        "runc",
+        "--security-opt seccomp=unconfined",
+        "SeccompProfile=unconfined",
+        0.5,
+    ),
+];
+
 #[test]
 fn bench_cpu_of_start_and_stop_against_quadlet() {
     let lab = Lab::boot(Suite::Trixie);
-    for runtime in ["crun", "runc"] {
+    lab.sh("mkdir -p /etc/containers/systemd").ok();
+    for (name, runtime, flag, line, _) in STARTS {
         lab.sh(&format!(
-            "unitbox create --name u{runtime} --runtime {runtime} {ROOTFS} stamp run"
+            "unitbox create --name u{name} --runtime {runtime} {flag} {ROOTFS} stamp run"
         ))
         .ok();
-        lab.sh("mkdir -p /etc/containers/systemd").ok();
         lab.write(
-            &format!("/etc/containers/systemd/q{runtime}.container"),
+            &format!("/etc/containers/systemd/q{name}.container"),
             format!(
-                "[Container]\nRootfs=/usr/share/unitbox-lab/busybox\nExec=/bin/stamp run\nNetwork=none\nGlobalArgs=--runtime={runtime}\n"
+                "[Container]\nRootfs=/usr/share/unitbox-lab/busybox\nExec=/bin/stamp run\nNetwork=none\nGlobalArgs=--runtime={runtime}\n{line}\n"
             ),
         );
     }
     lab.sh("systemctl daemon-reload").ok();
-    for runtime in ["crun", "runc"] {
+    let mut missed = Vec::new();
+    for (name, _, _, _, most) in STARTS {
         let script = format!(
             "{METER}
-            for unit in unitbox-u{runtime} q{runtime}; do systemctl start $unit; systemctl stop $unit; done
-            for i in 1 2 3 4 5 6 7; do for unit in unitbox-u{runtime} q{runtime}; do
+            for unit in unitbox-u{name} q{name}; do systemctl start $unit; systemctl stop $unit; done
+            for i in 1 2 3 4 5 6 7; do for unit in unitbox-u{name} q{name}; do
                 quiet a; systemctl start $unit; quiet b; systemctl stop $unit; quiet c
                 echo $((b - a)) >> /opt/$unit.start; echo $((c - b)) >> /opt/$unit.stop
             done; done
-            for what in start stop; do for unit in unitbox-u{runtime} q{runtime}; do median < /opt/$unit.$what; done; done"
+            for what in start stop; do for unit in unitbox-u{name} q{name}; do median < /opt/$unit.$what; done; done"
         );
         let values: Vec<f64> = lab.sh(&script).ok().lines().map(number).collect();
         let (start, stop) = (values[0] / values[1], values[2] / values[3]);
         println!(
-            "{runtime}: start {:.1} / {:.1} ms CPU = {start:.2}; stop {:.1} / {:.1} ms CPU = {stop:.2}",
+            "{name}: start {:.1} / {:.1} ms CPU = {start:.2}; stop {:.1} / {:.1} ms CPU = {stop:.2}",
             values[0] / 1e3,
             values[1] / 1e3,
             values[2] / 1e3,
             values[3] / 1e3
         );
-        assert!(
-            start <= 0.5,
-            "{runtime}: start costs {start:.2} of Quadlet's"
-        );
-        assert!(
-            stop <= 1.0 / 3.0,
-            "{runtime}: stop costs {stop:.2} of Quadlet's"
-        );
+        if start > most {
+            missed.push(format!("{name}: start costs {start:.2} of Quadlet's"));
+        }
+        if stop > 1.0 / 3.0 {
+            missed.push(format!("{name}: stop costs {stop:.2} of Quadlet's"));
+        }
     }
+    assert!(missed.is_empty(), "{}", missed.join("; "));
 }
 
 #[test]
