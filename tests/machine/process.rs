@@ -112,7 +112,7 @@ fn accounts_are_made_and_stay_inside() {
     )
     .ok();
     lab.sh("unitbox run --rm --user 99 --rootfs /srv/r /bin/sh -c :")
-        .fails(125);
+        .fails(126);
     lab.sh("rm /srv/r/etc/group && echo 'r:x:0:' > /srv/r/etc/group")
         .ok();
     lab.sh("unitbox run --rm --user 99 --rootfs /srv/r /bin/sh -c :")
@@ -122,7 +122,7 @@ fn accounts_are_made_and_stay_inside() {
     lab.sh("rm /srv/r/etc/passwd && mkfifo /srv/r/etc/passwd")
         .ok();
     let fifo = lab.sh("timeout 20 unitbox run --rm --user 99 --rootfs /srv/r /bin/sh -c :");
-    let text = fifo.fails(125).err();
+    let text = fifo.fails(126).err();
     assert!(text.contains("not a regular file"), "{text}");
 }
 

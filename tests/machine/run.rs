@@ -178,10 +178,10 @@ fn killing_the_client_harms_no_container() {
 #[test]
 fn an_interrupt_during_the_start_leaves_nothing() {
     let lab = Lab::boot(Suite::Trixie);
-    // A runtime that hangs in create: the client is interrupted while the unit is activating.
+    // A runtime that hangs before it does anything: the client is interrupted while the unit is activating.
     lab.write(
         "/opt/slow-runtime",
-        "#!/bin/sh\ncase \"$*\" in *' create '*) sleep 60;; esac\nexec /usr/bin/crun \"$@\"\n",
+        "#!/bin/sh\ncase \"$*\" in *' run '*) sleep 60;; esac\nexec /usr/bin/crun \"$@\"\n",
     );
     lab.sh("chmod +x /opt/slow-runtime").ok();
     let begin = Instant::now();
