@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use unitbox::definition::{Definition, Options, Source, VERSION, options};
-use unitbox::types::ContainerId;
+use unitbox::types::{ContainerId, fits_journal};
 
 /// Characters that mean something to systemd, to shells, to terminals or to JSON, and all others.
 fn character() -> impl Strategy<Value = char> {
@@ -17,11 +17,12 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(character(), 0..24).prop_map(|chars| chars.into_iter().collect())
 }
 
-/// The name of a variable, a label or an annotation.
+/// The name of a variable, a label or an annotation; blanks before a variable's are not part of it, as with Podman.
 fn key() -> impl Strategy<Value = String> {
     let usable = |key: &String| {
         !key.is_empty()
             && !key.contains('=')
+            && !key.starts_with([' ', '\t'])
             && !key.starts_with("run.oci.")
             && !key.starts_with("org.systemd")
     };
@@ -47,9 +48,14 @@ pub(crate) struct Words {
 pub(crate) fn words() -> impl Strategy<Value = Words> {
     let args = prop::collection::vec(text(), 1..4);
     let entrypoint = prop::collection::vec(text(), 0..3);
-    // A control character would make a line of a table or a file; it is refused in these two.
-    let line =
-        || text().prop_map(|text| text.chars().filter(|c| !c.is_control()).collect::<String>());
+    // What is no line of a table or no field of the journal is refused in these two.
+    let line = || {
+        text().prop_map(|text| {
+            text.chars()
+                .filter(|c| fits_journal(*c))
+                .collect::<String>()
+        })
+    };
     (pairs(), pairs(), pairs(), args, entrypoint, line(), line()).prop_map(
         |(labels, annotations, env, args, entrypoint, tag, source)| Words {
             labels,

@@ -11,7 +11,7 @@ use crate::host::runtime::Runtime;
 use crate::image::{Image, Images};
 use crate::store::{self, ContainerLock, StoreError};
 use crate::sys::{id::random_bytes, paths::Lock, time::realtime};
-use crate::types::{ContainerId, ContainerName};
+use crate::types::{ContainerId, ContainerName, fits_journal};
 
 /// Tries for a name that is free; the first two have no number in it.
 const ATTEMPTS: u32 = 16;
@@ -134,9 +134,11 @@ fn rootfs_source(wish: &mut Wish) -> Result<Source, ContainerError> {
     }
     let path = path.into_os_string().into_string();
     let path = path.map_err(|_| failed()(std::io::ErrorKind::InvalidInput.into()))?;
-    if path.chars().any(char::is_control) {
+    if !path.chars().all(fits_journal) {
         // It becomes a field of the journal, and a line of files in the container.
-        let error = std::io::Error::other("control characters are not allowed in its path");
+        let error = std::io::Error::other(
+            "control characters and noncharacters are not allowed in its path",
+        );
         return Err(failed()(error));
     }
     Ok(Source::Rootfs { path })

@@ -25,7 +25,7 @@ pub fn expand(word: &str, caller: &[(String, String)]) -> Vec<String> {
     if word.contains('=') {
         return vec![word.to_owned()];
     }
-    let word = word.trim_start();
+    let word = word.trim_start_matches([' ', '\t']);
     let taken = caller
         .iter()
         .filter(|(name, _)| match word.strip_suffix('*') {
@@ -81,7 +81,9 @@ pub fn resolve(
 /// The lines of a file that say something.
 fn lines(path: &str) -> Result<Vec<String>, ContainerError> {
     let text = fs::read_to_string(path).map_err(ContainerError::io("read", path))?;
-    let lines = text.lines().map(str::trim_start);
+    let lines = text
+        .lines()
+        .map(|line| line.trim_start_matches([' ', '\t']));
     Ok(lines
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(str::to_owned)

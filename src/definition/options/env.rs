@@ -89,7 +89,7 @@ pub(super) fn path(list: &mut Vec<String>, value: &str) -> Done {
 fn assignment(value: &str) -> Result<(String, String), String> {
     let (name, value) = value.split_once('=').ok_or("not NAME=VALUE")?;
     // Podman trims so that files may be indented.
-    let name = name.trim_start();
+    let name = name.trim_start_matches([' ', '\t']);
     if name.is_empty() {
         return Err("the name is empty".to_owned());
     }

@@ -1,9 +1,9 @@
 //! Where the output goes.
 
 use super::OptionSpec;
-use super::parse::{Done, absolute, clean};
+use super::parse::{Done, absolute};
 use crate::definition::{LogDriver, Options};
-use crate::types::parse_size;
+use crate::types::{fits_journal, parse_size};
 
 pub(super) const SPECS: &[OptionSpec] = &[
     OptionSpec::one(
@@ -58,7 +58,8 @@ fn log_opt(options: &mut Options, value: &str) -> Done {
     match key {
         "path" => log.path = Some(absolute(value)?),
         "max-size" => log.max_size = Some(parse_size(value).map_err(|error| error.to_string())?),
-        "tag" => log.tag = Some(clean(value)?),
+        "tag" if value.chars().all(fits_journal) => log.tag = Some(value.to_owned()),
+        "tag" => return Err("control characters and noncharacters are not allowed".to_owned()),
         "stderr-priority" => {
             let names = [
                 "emerg", "alert", "crit", "err", "warning", "notice", "info", "debug",
