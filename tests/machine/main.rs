@@ -6,6 +6,7 @@
 mod bench;
 mod bus;
 mod dependencies;
+mod differential;
 mod errors;
 mod faults;
 mod harness;

@@ -94,6 +94,9 @@ fn label(options: &mut Options, value: &str) -> Done {
 }
 
 fn annotation(options: &mut Options, value: &str) -> Done {
+    if !value.contains('=') {
+        return Err("not KEY=VALUE".to_owned());
+    }
     let (key, value) = key_value(value)?;
     // The runtimes act on these: they would change the unit or the isolation behind our back.
     if key.starts_with("org.systemd.property.") || key.starts_with("run.oci.") {

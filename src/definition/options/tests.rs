@@ -104,6 +104,7 @@ fn a_refusal_names_option_value_and_reason() {
         ("runtime", "./runc"),
         ("rm", "maybe"),
         ("name", "-x"),
+        ("annotation", "nokey"),
         ("annotation", "org.systemd.property.ExecStopPost=x"),
         ("annotation", "run.oci.keep_original_groups=1"),
     ] {

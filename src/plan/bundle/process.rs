@@ -105,7 +105,7 @@ pub(super) fn plan(
 /// The init, where one is to be run.
 pub(super) fn init_mount(facts: &BundleFacts, systemd: bool) -> Option<Mount> {
     let init = facts.process.init.as_ref().filter(|_| !systemd)?;
-    let options = ["bind", "ro", "private", "nosuid", "nodev"];
+    let options = ["bind", "ro", "private"];
     Some(mount(INIT, "bind", &init.to_string_lossy(), &options))
 }
 
