@@ -178,8 +178,10 @@ pub fn kill(group: &Path) -> io::Result<()> {
     gone_is_good(fs::write(group.join("cgroup.kill"), "1"))
 }
 
-/// Kills every process of a group but this one and its parent, and waits until they are dead; gone is good. To a worker
-/// those are what a killed runtime left running: it would write into what is being cleaned.
+/// Kills every process of our own group but this one and its parent, and waits until they are dead. To a worker those are
+/// what a killed runtime left running: it would write into what is being cleaned. Of another group nothing is killed: its
+/// unit is over, so systemd has killed what was left (KillMode=mixed, systemd.kill(5)), and whoever is there now is the
+/// monitor of the next run.
 ///
 /// # Errors
 /// The group's processes cannot be listed, or live on after [`DEATH_TIME`].
@@ -191,12 +193,11 @@ pub fn kill_strays(group: &Path) -> io::Result<()> {
             Err(error) => return gone_is_good(Err(error)),
             Ok(text) => text,
         };
-        let pids = text.lines().filter_map(|line| line.parse().ok());
+        let pids: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).collect();
         // 0 is a process of another PID namespace.
-        let strays: Vec<i32> = pids
-            .filter(|pid| *pid != 0 && !family.contains(pid))
-            .collect();
-        if strays.is_empty() {
+        let is_stray = |pid: &i32| *pid != 0 && !family.contains(pid);
+        let strays: Vec<i32> = pids.iter().copied().filter(is_stray).collect();
+        if strays.is_empty() || !pids.contains(&family[0]) {
             return Ok(());
         }
         if boottime() >= deadline {

@@ -128,7 +128,7 @@ pub trait World {
     /// # Errors
     /// It could not be run, failed, or took longer than its time.
     fn run_runtime(&mut self, command: &Command, time: Duration) -> io::Result<()>;
-    /// Kills every process of a cgroup but this one and its parent; none there is good.
+    /// Kills every process of a cgroup but this one and its parent, if this one is in it; none there is good.
     ///
     /// # Errors
     /// They cannot be listed, or do not die.
