@@ -7,9 +7,10 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
 use super::{objects, on_containers};
+use crate::api::Layout;
 use crate::container::create::Wish;
-use crate::container::environment;
-use crate::definition::{Arity, ConfFiles, OptionSpec, Options, options, refusal};
+use crate::container::{ContainerError, conf, defaults, environment};
+use crate::definition::{Arity, ConfFiles, OptionSpec, options, refusal};
 
 /// The whole grammar, for parsing, completion and man pages.
 pub fn command() -> Command {
@@ -285,8 +286,15 @@ fn option(spec: &'static OptionSpec) -> Arg {
 }
 
 /// Reads what a user wants from the arguments of `create` and `run`.
-pub(super) fn wish(args: &ArgMatches) -> Result<Wish, CliError> {
-    let mut wished = Options::default();
+pub(super) fn wish(args: &ArgMatches, layout: &Layout) -> Result<Wish, CliError> {
+    let files = ConfFiles {
+        only: file_of("CONTAINERS_CONF")?,
+        on_top: file_of("CONTAINERS_CONF_OVERRIDE")?,
+    };
+    let conf = conf::load(layout, &files).map_err(ContainerError::from)?;
+    let given = |flag: &str| args.contains_id(flag);
+    let mut wished = defaults::before(&conf, given).map_err(ContainerError::from)?;
+    wished.conf = files;
     let caller = environment::of_caller();
     for spec in options() {
         for value in args.get_many::<String>(spec.flag).into_iter().flatten() {
@@ -304,10 +312,6 @@ pub(super) fn wish(args: &ArgMatches) -> Result<Wish, CliError> {
             std::path::absolute(dir).map_err(CliError::io("find", dir.display().to_string()))?;
         wished.hooks_dirs.push(path.display().to_string());
     }
-    wished.conf = ConfFiles {
-        only: file_of("CONTAINERS_CONF")?,
-        on_top: file_of("CONTAINERS_CONF_OVERRIDE")?,
-    };
     let mut words = args
         .get_many::<String>("words")
         .into_iter()
@@ -323,6 +327,7 @@ pub(super) fn wish(args: &ArgMatches) -> Result<Wish, CliError> {
     }
     Ok(Wish {
         options: wished,
+        conf,
         from,
         rootfs: is_on(args, "rootfs"),
         command: words.collect(),

@@ -13,7 +13,7 @@ use crate::container::{Site, create, remove};
 use crate::definition::Definition;
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
-    let wish = args::wish(args)?;
+    let wish = args::wish(args, &host.layout)?;
     let systemd = host.systemd()?;
     let cid = CidFile::reserve(args)?;
     let site = host.site(&systemd);

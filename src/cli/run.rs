@@ -11,7 +11,7 @@ use crate::definition::Definition;
 use crate::types::UnitName;
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
-    let wish = args::wish(args)?;
+    let wish = args::wish(args, &host.layout)?;
     let systemd = host.systemd()?;
     let site = host.site(&systemd);
     let cid = CidFile::reserve(args)?;

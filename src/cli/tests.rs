@@ -7,6 +7,11 @@ use crate::container::stop::Patience;
 use crate::definition::{Definition, LogDriver, Options, Source, VERSION};
 use crate::types::{ContainerId, ExitStatus};
 
+/// A host without containers.conf.
+fn nowhere() -> crate::api::Layout {
+    crate::api::Layout::new("/no/such/root")
+}
+
 fn parse(line: &str) -> Result<ArgMatches, clap::Error> {
     command().try_get_matches_from(std::iter::once("unitbox").chain(line.split_whitespace()))
 }
@@ -14,7 +19,7 @@ fn parse(line: &str) -> Result<ArgMatches, clap::Error> {
 fn wish(line: &str) -> Result<crate::container::create::Wish, String> {
     let matches = parse(line).map_err(|error| error::usage_line(&error))?;
     let (_, args) = matches.subcommand().unwrap();
-    args::wish(args).map_err(|error| format!("Error: {}", crate::types::chain(&error)))
+    args::wish(args, &nowhere()).map_err(|error| format!("Error: {}", crate::types::chain(&error)))
 }
 
 #[test]
@@ -90,7 +95,7 @@ fn a_refused_flag_names_itself_wherever_it_stands() {
         ] {
             let matches = parse(&line).unwrap();
             let (_, args) = matches.subcommand().unwrap();
-            let error = args::wish(args).expect_err(&line);
+            let error = args::wish(args, &nowhere()).expect_err(&line);
             let text = error.to_string();
             assert_eq!(error.exit_code(), 125, "{line}");
             assert!(

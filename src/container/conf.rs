@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::api::Layout;
-use crate::definition::ConfFiles;
+use crate::definition::{ConfFiles, DefinitionError};
 use crate::plan::conf::Conf;
 
 /// Why containers.conf(5) cannot be used.
@@ -19,14 +19,9 @@ pub enum ConfError {
         /// The cause.
         source: io::Error,
     },
-    /// A file is malformed.
-    #[error("configuration {path}: {reason}", path = path.display())]
-    Malformed {
-        /// Its path.
-        path: PathBuf,
-        /// What is wrong, with its line.
-        reason: String,
-    },
+    /// A file is malformed, or a value is not good.
+    #[error("configuration {0}")]
+    Malformed(DefinitionError),
 }
 
 /// Reads /usr/share/containers/containers.conf, /etc/containers/containers.conf and its drop-ins, or instead of them the
@@ -98,13 +93,8 @@ fn read(path: &Path) -> Result<Option<Conf>, ConfError> {
             return Err(ConfError::Read { path, source });
         }
     };
-    match Conf::parse(&text) {
-        Ok(conf) => Ok(Some(conf)),
-        Err(reason) => Err(ConfError::Malformed {
-            path: path.to_owned(),
-            reason,
-        }),
-    }
+    let conf = Conf::parse(&text, &path.to_string_lossy());
+    conf.map(Some).map_err(ConfError::Malformed)
 }
 
 #[cfg(test)]

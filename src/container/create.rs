@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use super::{ContainerError, Site, conf, dependencies, environment, names, prepare, unit, volumes};
+use super::{
+    ContainerError, Site, defaults, dependencies, environment, names, prepare, unit, volumes,
+};
 use crate::definition::mount::MountKind;
 use crate::definition::{Definition, DefinitionError, Options, Source, VERSION};
 use crate::host::cgroup::check_unified;
 use crate::host::runtime::Runtime;
 use crate::image::{Image, Images};
+use crate::plan::conf::Conf;
 use crate::store::{self, ContainerLock, StoreError};
 use crate::sys::{id::random_bytes, paths::Lock, time::realtime};
 use crate::types::{ContainerId, ContainerName, fits_journal};
@@ -19,8 +22,10 @@ const ATTEMPTS: u32 = 16;
 /// What a user wants.
 #[derive(Clone, Debug)]
 pub struct Wish {
-    /// Everything set by options.
+    /// Everything set by options, on top of [`defaults::before`].
     pub options: Options,
+    /// The configuration that these came from.
+    pub conf: Conf,
     /// An image's name, or with `rootfs` the path of a directory.
     pub from: String,
     /// `--rootfs`.
@@ -40,10 +45,10 @@ pub fn create(
     mut wish: Wish,
 ) -> Result<(Definition, ContainerLock), ContainerError> {
     check_unified()?;
+    defaults::after(&wish.conf, &mut wish.options)?;
     wish.options.check()?;
-    let conf = conf::load(site.layout, &wish.options.conf)?;
-    prepare::check(site.layout, &wish.options, &conf)?;
-    environment::resolve(&mut wish.options, &conf, &wish.environment)?;
+    prepare::check(site.layout, &wish.options, &wish.conf)?;
+    environment::resolve(&mut wish.options, &wish.conf, &wish.environment)?;
     Runtime::find(wish.options.runtime.as_deref())?;
     let images = (!wish.rootfs)
         .then(|| Images::open(&site.layout.state()))

@@ -110,7 +110,7 @@ mod tests {
 
     fn resolved(mut options: Options, conf: &str) -> Options {
         let caller = [pair("X1", "1"), pair("X2", "2"), pair("HTTP_PROXY", "p")];
-        let conf = Conf::parse(conf).unwrap();
+        let conf = Conf::parse(conf, "x").unwrap();
         resolve(&mut options, &conf, &caller).unwrap();
         options
     }

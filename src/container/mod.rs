@@ -4,6 +4,7 @@ pub mod attach;
 pub mod cleanup;
 pub mod conf;
 pub mod create;
+pub mod defaults;
 mod dependencies;
 pub mod environment;
 mod error;

@@ -183,8 +183,10 @@ pub enum DefinitionError {
     #[error("{0} and {1} cannot be used together")]
     Conflict(&'static str, &'static str),
     /// A key of containers.conf(5).
-    #[error("containers.conf: invalid value {value:?} for {key}: {reason}")]
+    #[error("{file}: invalid value {value:?} for {key}: {reason}")]
     Conf {
+        /// The file that has it last.
+        file: String,
         /// The key.
         key: &'static str,
         /// Its value.
@@ -192,6 +194,9 @@ pub enum DefinitionError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file of containers.conf(5) that is malformed: its path, and what is wrong with which line.
+    #[error("{0}: {1}")]
+    ConfText(String, String),
     /// The host has no address that a container could use.
     #[error("--add-host: this host has no address for host-gateway")]
     NoHostAddress,
@@ -236,12 +241,18 @@ pub enum DefinitionError {
 
 impl DefinitionError {
     /// A key of containers.conf(5) whose value is refused.
-    pub fn conf(key: &'static str, value: &str, reason: impl Into<String>) -> Self {
+    pub fn conf(file: &str, key: &'static str, value: &str, reason: impl Into<String>) -> Self {
         Self::Conf {
+            file: file.to_owned(),
             key,
             value: value.chars().take(120).collect(),
             reason: reason.into(),
         }
+    }
+
+    /// A file of containers.conf(5) that is malformed.
+    pub fn conf_text(file: &str, reason: &str) -> Self {
+        Self::ConfText(file.to_owned(), reason.to_owned())
     }
 }
 

@@ -19,6 +19,9 @@ pub enum RuntimeError {
     /// The wished one is not there.
     #[error("runtime {0}: no such program in {PATH}")]
     Missing(String),
+    /// None of the paths that containers.conf(5) has for the wished one.
+    #[error("runtime {0}: none of its paths in containers.conf is a program")]
+    Unlisted(String),
     /// Neither runc nor crun.
     #[error("no OCI runtime: neither runc nor crun in {PATH}")]
     None,
@@ -61,6 +64,14 @@ impl Runtime {
             (None, Some(wish)) => Err(RuntimeError::Missing(wish.to_owned())),
             (None, None) => Err(RuntimeError::None),
         }
+    }
+
+    /// The first of these paths that is a program.
+    pub fn first_of(paths: &[String]) -> Option<String> {
+        let mut paths = paths.iter();
+        paths
+            .find(|path| path.starts_with('/') && executable(Path::new(path)).is_some())
+            .cloned()
     }
 
     /// `run --detach`: makes the container, starts its program and leaves it to whoever adopts orphans. `create` and

@@ -66,18 +66,31 @@ impl K8sFile {
         }
     }
 
-    fn append(&mut self, text: &[u8]) -> io::Result<()> {
-        let length = text.len() as u64;
-        if self
-            .max
-            .is_some_and(|max| self.size > 0 && self.size + length > max)
-        {
-            // As conmon does: the log starts again.
-            self.file.set_len(0)?;
-            self.size = 0;
+    /// Whole lines, as many as fit; a file that is full starts again, as conmon's does.
+    fn append(&mut self, mut text: &[u8]) -> io::Result<()> {
+        while !text.is_empty() {
+            let max = self.max.unwrap_or(u64::MAX);
+            let room = usize::try_from(max.saturating_sub(self.size)).unwrap_or(usize::MAX);
+            let fits = &text[..room.min(text.len())];
+            let mut piece = fits
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .map(|at| at + 1);
+            if piece.is_none() {
+                self.file.set_len(0)?;
+                // A line that is longer than the file may be goes into a file of its own.
+                let longer = self.size == 0;
+                self.size = 0;
+                if !longer {
+                    continue;
+                }
+                piece = text.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+            }
+            let (now, rest) = text.split_at(piece.unwrap_or(text.len()));
+            self.file.write_all(now)?;
+            self.size += now.len() as u64;
+            text = rest;
         }
-        self.file.write_all(text)?;
-        self.size += length;
         Ok(())
     }
 }
@@ -85,6 +98,21 @@ impl K8sFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flood_keeps_to_the_limit_and_a_long_line_is_whole() {
+        let path = std::env::temp_dir().join(format!("unitbox-flood-{}.log", std::process::id()));
+        let mut log = K8sFile::open(&path, Some(8192)).unwrap();
+        log.write("stdout", "1\n".repeat(30_000).as_bytes());
+        assert!(fs::metadata(&path).unwrap().len() <= 8192);
+        log.write("stdout", format!("{}\n", "x".repeat(20_000)).as_bytes());
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.lines().count() == 1 && text.len() > 20_000);
+        log.write("stdout", b"end\n");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.ends_with(" F end\n") && text.lines().count() == 1);
+        fs::remove_file(&path).unwrap();
+    }
 
     #[test]
     fn lines_are_marked_and_the_file_starts_again_at_its_limit() {

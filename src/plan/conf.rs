@@ -1,12 +1,16 @@
 //! containers.conf(5): what the administrator wishes for every container, as far as it concerns a single one.
 //!
 //! Keys that are not listed here belong to other programs, or to parts of Podman that unitbox has no use for: they are
-//! left alone. Values stay text here; who uses a key checks it.
+//! left alone. Values stay text here, but are checked, so that an error can name the file.
+
+mod values;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use crate::definition::{DefinitionError, Options};
 
 /// A list of strings that replaces the one of an earlier file, or with `{append=true}` adds to it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -93,6 +97,9 @@ impl<'de> Deserialize<'de> for Entry {
 /// How a later file changes what an earlier one said.
 trait Merge {
     fn put_on_top(&mut self, later: Self);
+
+    /// Whether a file says anything of it.
+    fn is_said(&self) -> bool;
 }
 
 impl<T> Merge for Option<T> {
@@ -100,6 +107,10 @@ impl<T> Merge for Option<T> {
         if later.is_some() {
             *self = later;
         }
+    }
+
+    fn is_said(&self) -> bool {
+        self.is_some()
     }
 }
 
@@ -112,11 +123,19 @@ impl Merge for List {
             values => *values = Some(new),
         }
     }
+
+    fn is_said(&self) -> bool {
+        self.values.is_some()
+    }
 }
 
 impl<K: Ord, V> Merge for BTreeMap<K, V> {
     fn put_on_top(&mut self, later: Self) {
         self.extend(later);
+    }
+
+    fn is_said(&self) -> bool {
+        !self.is_empty()
     }
 }
 
@@ -130,16 +149,19 @@ macro_rules! table {
             $($(#[$doc])* pub $field: $kind,)*
         }
 
-        impl Merge for $name {
+        impl $name {
             fn put_on_top(&mut self, later: Self) {
                 $(self.$field.put_on_top(later.$field);)*
             }
-        }
 
-        impl $name {
+            /// The keys that a file has.
+            fn said(&self) -> Vec<&'static str> {
+                let keys = [$((stringify!($field), self.$field.is_said())),*];
+                keys.into_iter().filter_map(|(key, said)| said.then_some(key)).collect()
+            }
+
             /// Names of the keys.
             #[cfg(test)]
-            #[allow(dead_code, reason = "the outermost table has no keys of its own")]
             const KEYS: &'static [&'static str] = &[$(stringify!($field)),*];
         }
     };
@@ -245,28 +267,66 @@ table! {
     }
 }
 
-table! {
-    /// All files together.
-    Conf {
-        /// `[containers]`.
-        containers: Containers,
-        /// `[engine]`.
-        engine: Engine,
-    }
+/// All files together.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Conf {
+    /// `[containers]`.
+    pub containers: Containers,
+    /// `[engine]`.
+    pub engine: Engine,
+    /// The last file that has each key.
+    #[serde(skip)]
+    files: BTreeMap<&'static str, String>,
 }
 
 impl Conf {
     /// Reads the text of one file.
     ///
     /// # Errors
-    /// Why it is none: what is wrong, with its line.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        basic_toml::from_str(text).map_err(|error| error.to_string())
+    /// It is none, or a value is not good.
+    pub fn parse(text: &str, file: &str) -> Result<Self, DefinitionError> {
+        let parsed = basic_toml::from_str(text);
+        let mut conf: Self =
+            parsed.map_err(|error| DefinitionError::conf_text(file, &error.to_string()))?;
+        values::check(&conf, file)?;
+        let keys = conf.containers.said().into_iter().chain(conf.engine.said());
+        conf.files = keys.map(|key| (key, file.to_owned())).collect();
+        Ok(conf)
     }
 
     /// Puts a later file on top.
     pub fn merge(&mut self, later: Self) {
-        self.put_on_top(later);
+        self.containers.put_on_top(later.containers);
+        self.engine.put_on_top(later.engine);
+        self.files.extend(later.files);
+    }
+
+    /// The error about a value that cannot be used.
+    pub fn refuse(
+        &self,
+        key: &'static str,
+        value: &str,
+        reason: impl Into<String>,
+    ) -> DefinitionError {
+        let file = self
+            .files
+            .get(key)
+            .map_or("containers.conf", String::as_str);
+        DefinitionError::conf(file, key, value, reason)
+    }
+
+    /// Gives an option the value of a key.
+    ///
+    /// # Errors
+    /// The option does not take it.
+    pub fn apply(
+        &self,
+        options: &mut Options,
+        (key, flag): (&'static str, &str),
+        value: &str,
+    ) -> Result<(), DefinitionError> {
+        values::apply(options, flag, value).map_err(|reason| self.refuse(key, value, reason))
     }
 }
 
@@ -277,7 +337,7 @@ mod tests {
     fn of(texts: &[&str]) -> Conf {
         let mut all = Conf::default();
         for text in texts {
-            all.merge(Conf::parse(text).unwrap());
+            all.merge(Conf::parse(text, "x").unwrap());
         }
         all
     }
@@ -320,29 +380,45 @@ mod tests {
             ("[containers]\nenv='a'\n", "line 2"),
             ("[containers\n", "line 1"),
         ] {
-            let error = Conf::parse(text).unwrap_err();
-            assert!(error.contains(part) && !error.contains('\n'), "{error}");
+            let error = Conf::parse(text, "/etc/x.conf").unwrap_err().to_string();
+            assert!(
+                error.starts_with("/etc/x.conf: ") && error.contains(part) && !error.contains('\n'),
+                "{error}"
+            );
         }
     }
 
     /// Keys that nobody reads yet.
-    const UNREAD: &[&str] = &[
-        "apparmor_profile",
-        "hooks_dir",
-        "label",
-        "log_driver",
-        "log_size_max",
-        "log_tag",
-        "mounts",
-        "netns",
-        "pids_limit",
-        "read_only",
-        "runtime",
-        "runtimes",
-        "shm_size",
-        "stop_timeout",
-        "userns",
-    ];
+    const UNREAD: &[&str] = &["apparmor_profile", "label"];
+
+    #[test]
+    fn every_key_of_the_manual_is_read() {
+        let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut code = String::new();
+        collect(&source, &mut code);
+        for key in Containers::KEYS.iter().chain(Engine::KEYS) {
+            let ways = ["conf.", "containers.", "engine."].map(|from| format!("{from}{key}"));
+            let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+            let read = ways.iter().any(|way| {
+                code.match_indices(way.as_str())
+                    .any(|(at, _)| ends(&code[at + way.len()..]))
+            });
+            assert_eq!(read, !UNREAD.contains(key), "{key}");
+        }
+    }
+
+    /// The code that uses the configuration, less what parses it.
+    fn collect(directory: &std::path::Path, code: &mut String) {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, code);
+            } else if !path.ends_with("plan/conf.rs") && !path.ends_with("conf/values.rs") {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                code.extend(text.chars().filter(|c| !c.is_whitespace()));
+            }
+        }
+    }
 
     #[test]
     fn the_manual_lists_the_keys_that_are_read() {
@@ -352,7 +428,7 @@ mod tests {
         for key in Containers::KEYS.iter().chain(Engine::KEYS) {
             let named = list.lines().any(|line| {
                 let name = line.strip_prefix(".Va ");
-                name.is_some_and(|name| name.trim_end_matches(" ,") == *key)
+                name.is_some_and(|name| name.split(' ').next() == Some(*key))
             });
             let read = !UNREAD.contains(key);
             assert_eq!(

@@ -5,6 +5,7 @@
 
 mod bench;
 mod bus;
+mod conf;
 mod dependencies;
 mod differential;
 mod errors;

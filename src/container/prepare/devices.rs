@@ -20,9 +20,8 @@ pub(super) fn nodes(ground: &Ground) -> Result<Vec<DeviceNode>, PrepareError> {
     let mut nodes: Vec<DeviceNode> = Vec::new();
     let mut wishes = Vec::new();
     for text in ground.conf.containers.devices.values() {
-        let path = Path::new("containers.conf");
-        let parsed = text.parse::<Device>().map_err(io::Error::other);
-        wishes.push(effect("use devices of", path, parsed)?);
+        let parsed = text.parse::<Device>();
+        wishes.push(parsed.map_err(|reason| ground.conf.refuse("devices", text, reason))?);
     }
     wishes.extend(ground.definition.options.isolation.devices.iter().cloned());
     let mut found = Vec::new();

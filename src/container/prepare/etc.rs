@@ -12,6 +12,7 @@ use super::error::PrepareError;
 use super::user;
 use crate::definition::{Network, check_tz};
 use crate::plan::bundle::{EtcFacts, is_stub};
+use crate::plan::conf::Conf;
 use crate::sys::paths::Root;
 
 const ZONES: &str = "usr/share/zoneinfo";
@@ -29,7 +30,7 @@ pub(super) fn facts(ground: &Ground) -> Result<EtcFacts, PrepareError> {
     }
     if options.etc.no_hosts.or(conf.no_hosts) != Some(true) {
         facts.base_hosts = base_hosts(ground)?;
-        facts.host_address = host_address(conf.host_containers_internal_ip.as_deref())?;
+        facts.host_address = host_address(ground.conf)?;
     }
     let wish = options.etc.tz.as_ref().or(conf.tz.as_ref());
     if let Some(name) = wish.filter(|name| !name.is_empty()) {
@@ -69,13 +70,12 @@ fn base_hosts(ground: &Ground) -> Result<String, PrepareError> {
 
 /// The address under which containers may find the host: what containers.conf(5) says, or the first that is neither of
 /// this machine nor of one link only.
-fn host_address(conf: Option<&str>) -> Result<Option<IpAddr>, PrepareError> {
-    match conf {
+fn host_address(conf: &Conf) -> Result<Option<IpAddr>, PrepareError> {
+    match conf.containers.host_containers_internal_ip.as_deref() {
         Some("none") => return Ok(None),
         Some(text) if !text.is_empty() => {
             let key = "host_containers_internal_ip";
-            let error =
-                |_| crate::definition::DefinitionError::conf(key, text, "not an IP address");
+            let error = |_| conf.refuse(key, text, "not an IP address");
             return Ok(Some(text.parse().map_err(error)?));
         }
         _ => {}

@@ -107,7 +107,7 @@ pub(super) const SPECS: &[OptionSpec] = &[
         "LIST",
         "Processors to run on, such as 0-3,8 (AllowedCPUs=)",
         |options, value| {
-            options.limits.cpuset_cpus = Some(list_of_numbers(value)?);
+            options.limits.cpuset_cpus = list_of_numbers(value)?;
             Ok(())
         },
         |options| shown_one(options.limits.cpuset_cpus.as_ref()),
@@ -117,7 +117,7 @@ pub(super) const SPECS: &[OptionSpec] = &[
         "LIST",
         "Memory nodes to use (AllowedMemoryNodes=)",
         |options, value| {
-            options.limits.cpuset_mems = Some(list_of_numbers(value)?);
+            options.limits.cpuset_mems = list_of_numbers(value)?;
             Ok(())
         },
         |options| shown_one(options.limits.cpuset_mems.as_ref()),
@@ -286,8 +286,8 @@ fn cpus(options: &mut Options, value: &str) -> Done {
     Ok(())
 }
 
-/// The list format of cpuset(7): numbers and ranges. Large numbers would make large bitmaps.
-fn list_of_numbers(value: &str) -> Result<String, String> {
+/// The list format of cpuset(7): numbers and ranges; an empty one is no limit. Large numbers would make large bitmaps.
+fn list_of_numbers(value: &str) -> Result<Option<String>, String> {
     let small = |text: &str| text.parse::<u16>().ok().filter(|number| *number < 8192);
     let good = |part: &str| match part.split_once('-') {
         None => small(part).is_some(),
@@ -295,8 +295,10 @@ fn list_of_numbers(value: &str) -> Result<String, String> {
             small(from).is_some() && small(to).is_some_and(|to| Some(to) >= small(from))
         }
     };
-    if value.split(',').all(good) {
-        Ok(value.to_owned())
+    if value.is_empty() {
+        Ok(None)
+    } else if value.split(',').all(good) {
+        Ok(Some(value.to_owned()))
     } else {
         Err("not a list of numbers and ranges such as 0-3,8".to_owned())
     }
@@ -401,6 +403,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_says_no_limit_sets_none() {
+        for (flag, value) in [
+            ("cpus", "0"),
+            ("cpuset-cpus", ""),
+            ("cpuset-mems", ""),
+            ("memory", "0"),
+            ("cpu-shares", "0"),
+            ("blkio-weight", "0"),
+        ] {
+            let spec = SPECS.iter().find(|spec| spec.flag == flag).unwrap();
+            let mut options = Options::default();
+            spec.apply(&mut options, value).unwrap();
+            assert_eq!(options, Options::default(), "--{flag} {value:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_limit_is_refused() {
         for (flag, value) in [
             ("blkio-weight", "9"),
@@ -426,7 +445,7 @@ mod tests {
             ("cpus", "nan"),
             ("cpuset-cpus", "1-"),
             ("cpuset-cpus", "3-1"),
-            ("cpuset-mems", ""),
+            ("cpuset-mems", ","),
             ("memory-swap", "-2"),
             ("memory-swappiness", "60"),
             ("pids-limit", "many"),

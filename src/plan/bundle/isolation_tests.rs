@@ -214,8 +214,8 @@ fn devices_and_rules_are_as_podman_has_them() {
 fn the_hosts_configuration_is_the_default() {
     let mut facts = facts(&ImageDefaults::default(), &[]);
     let text = "[containers]\npidns='host'\nipcns='none'\ndefault_capabilities=['KILL']\n\
-        default_sysctls=['net.ipv4.x=1', 'kernel.core_pattern=|/x']\nseccomp_profile='unconfined'";
-    facts.conf = Conf::parse(text).unwrap();
+        default_sysctls=['net.ipv4.x=1']\nseccomp_profile='unconfined'";
+    facts.conf = Conf::parse(text, "x").unwrap();
     let bundle = plan(&definition(&["sh"], Options::default()), &facts).unwrap();
     let spec = serde_json::to_value(&bundle.spec).unwrap();
     assert_eq!(

@@ -115,7 +115,7 @@ fn umask(definition: &Definition, facts: &BundleFacts) -> Result<Umask, Definiti
     }
     let conf = facts.conf.containers.umask.as_deref().unwrap_or("0022");
     conf.parse()
-        .map_err(|reason: String| DefinitionError::conf("umask", conf, reason))
+        .map_err(|reason: String| facts.conf.refuse("umask", conf, reason))
 }
 
 /// The user's, or those of containers.conf(5); open files and processes as many as can be.
@@ -131,7 +131,7 @@ fn rlimits(
         for text in facts.conf.containers.default_ulimits.values() {
             let limit = parse_ulimit(text);
             let (name, limit) =
-                limit.map_err(|reason| DefinitionError::conf("default_ulimits", text, reason))?;
+                limit.map_err(|reason| facts.conf.refuse("default_ulimits", text, reason))?;
             all.insert(name, limit);
         }
     }

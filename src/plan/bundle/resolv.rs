@@ -73,11 +73,9 @@ fn servers(definition: &Definition, facts: &BundleFacts) -> Result<Vec<String>, 
     if !conf.is_empty() {
         let check = |server: &String| match server.parse::<IpAddr>() {
             Ok(_) => Ok(server.clone()),
-            Err(_) => Err(DefinitionError::conf(
-                "dns_servers",
-                server,
-                "not an IP address",
-            )),
+            Err(_) => Err(facts
+                .conf
+                .refuse("dns_servers", server, "not an IP address")),
         };
         return conf.iter().map(check).collect();
     }
