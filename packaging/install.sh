@@ -89,6 +89,10 @@ manifest() {
     for file in "$SOURCE"/packaging/dbus/*.service; do
         printf '644 %s %s\n' "$file" "$PREFIX/share/dbus-1/system-services/${file##*/}"
     done
+    # Where the parser and the boot look for profiles, whatever the prefix.
+    for file in "$SOURCE"/packaging/apparmor/*; do
+        printf '644 %s %s\n' "$file" "/etc/apparmor.d/${file##*/}"
+    done
     for file in "$SOURCE"/man/*.[158]; do
         printf '644 %s %s\n' "$file" "$PREFIX/share/man/man${file##*.}/${file##*/}"
     done

@@ -10,6 +10,7 @@ use super::{Host, output, targets};
 use crate::api::Layout;
 use crate::container::logs::{LogPlace, place};
 use crate::container::observe::{Observation, State, observe};
+use crate::container::{apparmor, conf};
 use crate::definition::mount::MountKind;
 use crate::definition::{Definition, Source};
 use crate::sys::time::Stamp;
@@ -121,8 +122,16 @@ fn describe(layout: &Layout, definition: &Definition, seen: &Observation) -> Val
                 "Size": options.log.max_size,
             },
         },
+        "AppArmorProfile": profile(layout, definition),
         "Mounts": mounts(layout, definition),
     })
+}
+
+/// The AppArmor profile of its next start; a configuration that cannot be read is for that start to tell.
+fn profile(layout: &Layout, definition: &Definition) -> String {
+    let conf = conf::load(layout, &definition.options.conf).unwrap_or_default();
+    let profile = apparmor::profile(definition, &conf);
+    profile.unwrap_or_default().to_owned()
 }
 
 /// What Podman lists: files of the host and volumes.

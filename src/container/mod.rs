@@ -1,5 +1,6 @@
 //! What the programs share, as functions over the records, systemd and the cgroups: no object, no state of its own.
 
+pub mod apparmor;
 pub mod attach;
 pub mod cleanup;
 pub mod conf;

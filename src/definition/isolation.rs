@@ -135,6 +135,10 @@ pub struct IsolationOptions {
     pub seccomp: Option<Seccomp>,
     /// Where the default filter comes from.
     pub seccomp_policy: SeccompPolicy,
+    /// The AppArmor profile, or `unconfined`; none: the default one, and nothing for a privileged container.
+    pub apparmor: Option<String>,
+    /// Changes to the labels of SELinux, as given: what they must look like, only a host with SELinux cares.
+    pub label: Vec<String>,
     /// Paths hidden beyond the default ones.
     pub mask: Vec<String>,
     /// Patterns of default paths that are not hidden or made read-only, each a list with `:`; or `ALL`.

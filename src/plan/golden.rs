@@ -151,6 +151,7 @@ impl Case {
             "image-user" => image.user = text,
             "image-workdir" => image.workdir = text,
             "image-stop-signal" => image.stop_signal = Some(value.parse().unwrap()),
+            "apparmor" => self.facts.isolation.apparmor = Some(text),
             "uid" => user.uid = number(),
             "gid" => user.gid = number(),
             "groups" => user.groups = value.split(',').map(|id| id.parse().unwrap()).collect(),

@@ -2,9 +2,11 @@
 # The full tier: a virtual machine with real systemd, every cgroup controller, reboots and power cuts.
 #
 #   vm.sh deps                                install on this host what the machines need
-#   vm.sh root                                build and cache their common base; print where it is
-#   vm.sh new NAME [--no-install] [--owner PID]
-#                                             make a machine; --owner: it ends with that process and is removed
+#   vm.sh root [PACKAGES]                     build and cache their common base; print where it is
+#   vm.sh new NAME [--no-install] [--owner PID] [--packages PACKAGES] [--kernel ARGUMENTS]
+#                                             make a machine; --owner: it ends with that process and is removed;
+#                                             --packages: it has these too (names with commas), from a base of its own;
+#                                             --kernel: more arguments for its kernel
 #   vm.sh boot NAME                           switch it on; wait until its systemd has booted
 #   vm.sh exec [-i] [-t SECONDS] NAME [--] CMD [ARG...]
 #                                             run a command in it; its output, errors and exit code are passed on.
@@ -45,11 +47,13 @@ vm_existing() {
 }
 
 verb_new() {
-    local name='' owner=none install=1
+    local name='' owner=none install=1 packages='' kernel=''
     while (($# > 0)); do
         case $1 in
             --no-install) install=0 ;;
             --owner) owner=${2-} && shift ;;
+            --packages) packages=${2-} && shift ;;
+            --kernel) kernel=${2-} && shift ;;
             -*) usage ;;
             *) [[ ! $name ]] || usage && name=$1 ;;
         esac
@@ -59,7 +63,7 @@ verb_new() {
     [[ $owner == none ]] || owner=$(pid_token "$owner") || die "no process $owner"
     vm_collect
     vm_deps
-    guest_create "$name" "$owner" "$install"
+    guest_create "$name" "$owner" "$install" "$packages" "$kernel"
 }
 
 verb_exec() {
@@ -109,7 +113,7 @@ main() {
     esac
     case $verb in
         deps) vm_deps ;;
-        root) vm_deps && base_ensure ;;
+        root) vm_deps && base_ensure "$@" ;;
         new | exec | reboot | ps) "verb_$verb" "$@" ;;
         boot) vm_boot "$1" ;;
         cut) vm_cut "$1" ;;

@@ -19,10 +19,10 @@ agent_build() {
     quietly agent rustc --edition 2024 -O -C target-feature=+crt-static -o "$1/agent" "$LAB_SRC/vm_agent.rs"
 }
 
-# guest_create NAME OWNER INSTALL: the directory, complete as soon as it has its name.
+# guest_create NAME OWNER INSTALL PACKAGES KERNEL: the directory, complete as soon as it has its name.
 guest_create() {
-    local name=$1 owner=$2 install=$3 base agent payload unitbox='' layers=() dir
-    base=$(base_ensure)
+    local name=$1 owner=$2 install=$3 packages=$4 kernel=$5 base agent payload unitbox='' layers=() dir
+    base=$(base_ensure "$packages")
     agent=$(agent_ensure)
     payload=$(payload_ensure "$base")
     ((install == 0)) || unitbox=$(install_ensure)
@@ -30,6 +30,7 @@ guest_create() {
     mkdir -p "$LAB_STATE"
     dir=$(mktemp -d "$LAB_STATE/.new-$name.XXXXXX")
     printf '%s\n' "$owner" >"$dir/owner"
+    printf '%s\n' "$kernel" >"$dir/kernel"
     printf '%s\n' "$base" "$agent" "${layers[@]}" >"$dir/layers"
     guest_files "$dir/files" "$agent" "${layers[@]}"
     tar -C "$dir/files" --numeric-owner --owner=0 --group=0 -cf "$dir/files.tar" .

@@ -39,12 +39,13 @@ qemu_install() {
     rm -rf "$work"
 }
 
-# base_ensure: print a directory with base.raw, vmlinuz, initrd.img, and usr/bin/busybox for payload_ensure.
+# base_ensure [PACKAGES]: print a directory with base.raw, vmlinuz, initrd.img, and usr/bin/busybox for payload_ensure.
+# PACKAGES: names with commas of what is wanted besides.
 base_ensure() {
     local packages key
-    packages=$(root_packages "$VM_SUITE" packages-vm)
+    packages=$(root_packages "$VM_SUITE" packages-vm)${1:+,$1}
     key=$({ cat "$LAB_SRC/vm-init" && printf '%s\n' "$VM_SUITE $VM_DISK_SIZE ${VM_MODULES[*]} $packages"; } |
-        cache_key root_build root_settle base_build initrd_build initrd_modules)
+        cache_key root_build root_settle base_build base_selinux initrd_build initrd_modules)
     cached vm "$key" base_build "$packages"
 }
 
@@ -57,10 +58,19 @@ base_build() {
     cp "$tree"/boot/vmlinuz-* "$dir/vmlinuz"
     initrd_build "$dir" "$tree"
     rm -rf "${tree:?}"/boot/* "$tree"/vmlinuz* "$tree"/initrd.img*
+    base_selinux "$tree"
     truncate -s "$VM_DISK_SIZE" "$dir/base.raw"
     quietly mke2fs mke2fs -q -t ext4 -E lazy_itable_init=0,lazy_journal_init=0 -d "$tree" "$dir/base.raw"
     chmod 0444 "$dir/base.raw"
     rm -rf --one-file-system "$tree"
+}
+
+# A root with a policy is labelled here: in the machine that would take minutes, and before it systemd is nobody.
+base_selinux() {
+    local tree=$1
+    [[ -d $tree/etc/selinux/default ]] || return 0
+    printf 'SELINUX=permissive\nSELINUXTYPE=default\n' >"$tree/etc/selinux/config"
+    quietly labels chroot "$tree" setfiles -F /etc/selinux/default/contexts/files/file_contexts /
 }
 
 initrd_build() {

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # One virtual machine: its directory $LAB_STATE/NAME, its QEMU, and the keeper beside that.
 #
-# The directory: layers, owner (pid:starttime or none), disk.qcow2, files.tar (unpacked onto the disk in the first
-# boot), qemu (pid:starttime), port.N (sockets to the agent), port.N.lock, on (locked as long as the keeper lives),
-# ended (QEMU's exit code), console, keeper (messages of QEMU).
+# The directory: layers, owner (pid:starttime or none), kernel (more arguments for it), disk.qcow2, files.tar (unpacked
+# onto the disk in the first boot), qemu (pid:starttime), port.N (sockets to the agent), port.N.lock, on (locked as long
+# as the keeper lives), ended (QEMU's exit code), console, keeper (messages of QEMU).
 
 # So many commands can run in one machine at a time.
 VM_PORTS=8
@@ -51,7 +51,7 @@ vm_qemu() {
     # shellcheck disable=SC2054 # QEMU's own commas
     local args=(-accel tcg,thread=multi -cpu max -m 2048 -smp 2 -nodefaults -no-user-config -nic none -display none
         -kernel "$base/vmlinuz" -initrd "$base/initrd.img" -serial file:console
-        -append 'console=ttyS0 quiet mitigations=off audit=0 systemd.show_status=0'
+        -append 'console=ttyS0 quiet mitigations=off audit=0 systemd.show_status=0'" $(<kernel)"
         -drive file=disk.qcow2,if=virtio,format=qcow2,cache=none
         -drive file=files.tar,if=virtio,format=raw,readonly=on
         -object rng-random,id=rng,filename=/dev/urandom -device virtio-rng-pci,rng=rng -device virtio-serial-pci)

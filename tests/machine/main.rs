@@ -30,6 +30,7 @@ mod text;
 mod truth;
 mod unit;
 mod vm_limits;
+mod vm_lsm;
 mod vm_smoke;
 mod vm_truth;
 

@@ -99,6 +99,14 @@ pub enum PrepareError {
         /// Which kind.
         namespace: &'static str,
     },
+    /// An AppArmor profile that was named cannot be used.
+    #[error("AppArmor profile {profile:?}")]
+    AppArmor {
+        /// Its name.
+        profile: String,
+        /// The cause.
+        source: io::Error,
+    },
     /// An effect on the host failed.
     #[error("{what} {path}", path = path.display())]
     Effect {

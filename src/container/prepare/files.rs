@@ -9,6 +9,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::error::{PrepareError, effect};
 use super::{Ground, secrets};
+use crate::definition::IsolationOptions;
 use crate::definition::mount::{Mount, MountKind};
 use crate::host::world::{Inside, Overlay, World};
 use crate::image::Images;
@@ -45,6 +46,18 @@ pub(super) fn prepare(
     targets(ground, mounts, &facts.mounts, world)?;
     secrets::prepare(ground, user, &mut facts, world)?;
     Ok(facts)
+}
+
+/// Refuses wishes for labels where they would come to something.
+pub(super) fn check_labels(isolation: &IsolationOptions) -> Result<(), PrepareError> {
+    let Some(wish) = isolation.label.first() else {
+        return Ok(());
+    };
+    if !Path::new(SELINUX).exists() {
+        return Ok(());
+    }
+    let error = io::Error::other("labels of SELinux are not supported");
+    effect("use label", Path::new(wish), Err(error))
 }
 
 fn source(

@@ -8,9 +8,14 @@ use oci_spec::runtime::Capability;
 use super::Ground;
 use super::error::{PrepareError, effect};
 use super::{cdi, devices, seccomp};
+use crate::container::apparmor;
+use crate::host::world::World;
 use crate::plan::bundle::IsolationFacts;
 
-pub(super) fn facts(ground: &Ground) -> Result<IsolationFacts, PrepareError> {
+pub(super) fn facts(
+    ground: &Ground,
+    world: &mut dyn World,
+) -> Result<IsolationFacts, PrepareError> {
     Ok(IsolationFacts {
         host_capabilities: host_capabilities()?,
         devices: devices::nodes(ground)?,
@@ -19,6 +24,12 @@ pub(super) fn facts(ground: &Ground) -> Result<IsolationFacts, PrepareError> {
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default(),
         seccomp: seccomp::profile(ground)?,
+        apparmor: apparmor::prepare(
+            ground.definition,
+            ground.conf,
+            ground.run.layout.root(),
+            world,
+        )?,
         mapping: ground.mapping.cloned(),
         kernel: kernel(),
     })

@@ -23,7 +23,7 @@ use std::io;
 use std::path::Path;
 
 use crate::api::{LastStart, Layout};
-use crate::container::{cleanup, conf};
+use crate::container::{apparmor, cleanup, conf};
 use crate::definition::{Definition, Options};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
@@ -150,6 +150,8 @@ pub fn check(layout: &Layout, options: &Options, conf: &Conf) -> Result<(), Prep
     if let Some(name) = &options.etc.tz {
         etc::zone(layout.root(), name)?;
     }
+    apparmor::check(&options.isolation)?;
+    files::check_labels(&options.isolation)?;
     seccomp::own(&options.isolation).map(drop)
 }
 
@@ -185,7 +187,7 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Bundle, Prepar
         process,
         files,
         etc,
-        isolation: isolation::facts(ground)?,
+        isolation: isolation::facts(ground, world)?,
         limits: limits::facts(ground)?,
         hooks: hooks::facts(ground),
         joined: joined::join(ground.definition, ground.run, world)?,

@@ -108,6 +108,9 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("security-opt", "seccomp=/etc/x.json"),
     ("security-opt", "no-new-privileges"),
     ("security-opt", "no-new-privileges=false"),
+    ("security-opt", "apparmor=unconfined"),
+    ("security-opt", "label=type:spc_t"),
+    ("security-opt", "label=level:s0:c1,c2"),
     ("security-opt", "mask=/proc/a:/proc/b"),
     ("security-opt", "unmask=ALL"),
     ("security-opt", "unmask=/proc/*:/sys/firmware"),
@@ -200,7 +203,14 @@ fn security(options: &mut Options, value: &str) -> Done {
             isolation.seccomp = Some(Seccomp::File(path));
             Ok(())
         }
-        "apparmor" | "label" => Err("this version does not do that yet".to_owned()),
+        "apparmor" => {
+            isolation.apparmor = Some(clean(value)?).filter(|name| !name.is_empty());
+            Ok(())
+        }
+        "label" => {
+            isolation.label.push(clean(value)?);
+            Ok(())
+        }
         _ => Err("no such security option".to_owned()),
     }
 }
@@ -220,6 +230,9 @@ fn shown_security(options: &Options) -> Vec<String> {
         Some(Seccomp::File(path)) => shown.push(format!("seccomp={path}")),
         None => {}
     }
+    let apparmor = isolation.apparmor.iter();
+    shown.extend(apparmor.map(|name| format!("apparmor={name}")));
+    shown.extend(isolation.label.iter().map(|text| format!("label={text}")));
     shown.extend(isolation.mask.iter().map(|path| format!("mask={path}")));
     let unmask = isolation.unmask.iter();
     shown.extend(unmask.map(|pattern| format!("unmask={pattern}")));

@@ -19,6 +19,8 @@ pub struct IsolationFacts {
     pub hostname: String,
     /// The profile of system calls; none: no filter.
     pub seccomp: Option<SeccompProfile>,
+    /// The AppArmor profile; none: no word of it.
+    pub apparmor: Option<String>,
     /// Device nodes of the host.
     pub devices: Vec<DeviceNode>,
     /// What devices of the Container Device Interface change.

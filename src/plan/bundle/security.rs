@@ -1,4 +1,4 @@
-//! What the process may do: capabilities (capabilities(7)) and `no_new_privs`.
+//! What the process may do: capabilities (capabilities(7)), `no_new_privs`, its AppArmor profile.
 
 use std::collections::HashSet;
 
@@ -30,7 +30,8 @@ type Set = HashSet<Capability>;
 pub(super) fn plan(definition: &Definition, facts: &BundleFacts, process: &mut Process) {
     process
         .set_capabilities(Some(capabilities(definition, facts)))
-        .set_no_new_privileges(Some(definition.options.isolation.no_new_privileges));
+        .set_no_new_privileges(Some(definition.options.isolation.no_new_privileges))
+        .set_apparmor_profile(facts.isolation.apparmor.clone());
 }
 
 /// The bounding set: what the payload can have at most.

@@ -54,6 +54,7 @@ const BAD: &[(&str, &str)] = &[
     ("secret", "no-such"),
     ("secret", "s1,type=nonsense"),
     ("seccomp-policy", "nonsense"),
+    ("security-opt", "apparmor=nope"),
     ("security-opt", "nonsense=1"),
     ("security-opt", "seccomp=/no/such/file"),
     ("shm-size", "lots"),

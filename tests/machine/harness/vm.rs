@@ -33,6 +33,13 @@ impl Vm {
         Self::boot_with(&["--no-install"])
     }
 
+    /// Boots a machine with these packages besides (names with commas) and these arguments for its kernel. The first boot
+    /// with packages that no test had before builds a base for them.
+    #[track_caller]
+    pub(crate) fn boot_special(packages: &str, kernel: &str) -> Self {
+        Self::boot_with(&["--packages", packages, "--kernel", kernel])
+    }
+
     #[track_caller]
     fn boot_with(options: &[&str]) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
