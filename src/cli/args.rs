@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
-use super::{objects, on_containers};
+use super::{inspect, objects, on_containers, ps};
 use crate::api::Layout;
 use crate::container::create::Wish;
 use crate::container::{ContainerError, conf, defaults, environment};
@@ -108,13 +108,8 @@ fn container_verbs() -> Vec<Command> {
                 .help("Signal by name or number"),
         ),
         on_containers(Command::new("wait").about("Wait for the end and print the exit codes")),
-        Command::new("ps")
-            .about("List containers")
-            .arg(switch("all", Some('a'), "Also those that do not run"))
-            .arg(switch("quiet", Some('q'), "Ids only"))
-            .arg(switch("no-trunc", None, "Do not shorten ids and commands"))
-            .arg(format()),
-        on_containers(Command::new("inspect").about("Show all that is known, as JSON")),
+        ps::command("ps"),
+        inspect::command(true),
         Command::new("logs")
             .about("Show what a container wrote")
             .arg(switch("follow", Some('f'), "Go on until it ends"))
@@ -129,15 +124,6 @@ fn container_verbs() -> Vec<Command> {
             .arg(seconds()),
         super::update::command(option),
     ]
-}
-
-pub(super) fn format() -> Arg {
-    Arg::new("format")
-        .long("format")
-        .value_name("FORMAT")
-        .value_parser(["json", "table"])
-        .default_value("table")
-        .help("Form of the output")
 }
 
 fn image_verbs() -> Vec<Command> {
@@ -162,7 +148,7 @@ fn image_verbs() -> Vec<Command> {
             .about("List images")
             .arg(switch("quiet", Some('q'), "Ids only"))
             .arg(switch("no-trunc", None, "Do not shorten ids"))
-            .arg(format()),
+            .arg(ps::template()),
         Command::new("rmi")
             .about("Remove images")
             .arg(switch("force", Some('f'), "Also their containers"))
@@ -174,7 +160,8 @@ fn image_verbs() -> Vec<Command> {
                 Command::new("exists")
                     .about("End with 0 if the image is there, else with 1")
                     .arg(Arg::new("image").value_name("IMAGE").required(true)),
-            ),
+            )
+            .subcommand(inspect::command(false)),
     ]
 }
 

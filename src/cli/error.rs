@@ -30,6 +30,9 @@ pub(super) enum CliError {
     /// The records.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A template of `--format`.
+    #[error(transparent)]
+    Template(#[from] super::template::TemplateError),
     /// Wrong usage that only we can see.
     #[error("{0}")]
     Usage(String),
@@ -81,6 +84,15 @@ impl CliError {
             Self::Ended { code, .. } | Self::Told(code) => *code,
             Self::Cancelled(_) => 130,
             _ => crate::api::ExitCode::Error.number(),
+        }
+    }
+
+    /// Whether the object asked for is simply not there.
+    pub(super) fn is_not_found(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_not_found(),
+            Self::Container(error) => error.is_not_found(),
+            _ => false,
         }
     }
 

@@ -5,10 +5,11 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::ArgMatches;
-use serde_json::{Value, json};
 
 use super::error::CliError;
-use super::{Host, output, table, targets};
+use super::listing::{self, Listing};
+use super::template::Value;
+use super::{Host, inspect, output, table, targets};
 use crate::api::ExitCode;
 use crate::container::stop::Patience;
 use crate::container::{remove, volumes};
@@ -51,35 +52,66 @@ pub(super) fn list(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         true => format!("sha256:{}", image.id),
         false => image.id.chars().take(12).collect(),
     };
-    let json = args
-        .get_one::<String>("format")
-        .is_some_and(|format| format == "json");
-    let text = if json {
-        let list: Vec<Value> = list.iter().map(as_json).collect();
-        format!("{:#}\n", Value::Array(list))
-    } else if args.get_flag("quiet") {
-        list.iter()
-            .map(|image| format!("{}\n", id(image)))
-            .collect()
-    } else {
-        let mut rows = Vec::new();
-        for image in &list {
-            let unnamed = ["<none>:<none>".to_owned()];
-            let names = if image.names.is_empty() {
-                &unnamed[..]
-            } else {
-                &image.names
-            };
-            for name in names {
-                let (repository, tag) = split(name);
-                let created = image.created.as_deref().unwrap_or_default().to_owned();
-                rows.push([repository, tag, id(image), created, size(image.size)]);
-            }
-        }
-        table::render(["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"], &rows)
-    };
-    output::print(&text)?;
+    if args.get_flag("quiet") && !args.contains_id("format") {
+        let ids: String = list.iter().map(|image| id(image) + "\n").collect();
+        output::print(&ids)?;
+        return Ok(0);
+    }
+    let mut rows = Vec::new();
+    for image in &list {
+        let unnamed = ["<none>:<none>".to_owned()];
+        let names = match image.names.is_empty() {
+            true => &unnamed[..],
+            false => &image.names,
+        };
+        rows.extend(names.iter().map(|name| row(image, name, id(image))));
+    }
+    listing::print(args, &IMAGES, rows)?;
     Ok(0)
+}
+
+const IMAGES: Listing = Listing {
+    name: "images",
+    headings: &[
+        ("Containers", "CONTAINERS"),
+        ("Created", "CREATED"),
+        ("CreatedAt", "CREATED AT"),
+        ("CreatedSince", "CREATED"),
+        ("Digest", "DIGEST"),
+        ("ID", "IMAGE ID"),
+        ("Labels", "LABELS"),
+        ("Repository", "REPOSITORY"),
+        ("Size", "SIZE"),
+        ("Tag", "TAG"),
+    ],
+    table: "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.Created}}\t{{.Size}}",
+    indent: "    ",
+};
+
+fn row(image: &Image, name: &str, id: String) -> Value {
+    let (repository, tag) = split(name);
+    let created = image.created.as_deref().unwrap_or_default();
+    let labels = Value::map(&image.config.labels);
+    let json = vec![
+        ("Id", image.id.as_str().into()),
+        ("Digest", image.digest.to_string().into()),
+        ("Names", Value::list(&image.names)),
+        ("CreatedAt", created.into()),
+        ("Size", image.size.into()),
+        ("Labels", labels.clone()),
+    ];
+    let fields = vec![
+        ("ID", id.into()),
+        ("Repository", repository.into()),
+        ("Tag", tag.into()),
+        ("Digest", image.digest.to_string().into()),
+        ("Created", created.into()),
+        ("CreatedAt", created.into()),
+        ("CreatedSince", created.into()),
+        ("Size", table::size(image.size, " ").into()),
+        ("Labels", labels),
+    ];
+    Value::fields("images.imageReporter", fields).with_json(Value::fields("", json))
 }
 
 /// Repository and tag of a full name; a port of a registry is no tag.
@@ -90,36 +122,11 @@ fn split(name: &str) -> (String, String) {
     }
 }
 
-/// Bytes as Podman's tables show them: three digits, units by 1000.
-pub(super) fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "kB", "MB", "GB"] {
-        if value < 1000.0 {
-            let digits = if unit == "B" || value >= 100.0 {
-                0
-            } else {
-                1 + usize::from(value < 10.0)
-            };
-            return format!("{value:.digits$} {unit}");
-        }
-        value /= 1000.0;
-    }
-    format!("{value:.3} TB")
-}
-
-fn as_json(image: &Image) -> Value {
-    json!({
-        "Id": image.id,
-        "Digest": image.digest.to_string(),
-        "Names": image.names,
-        "CreatedAt": image.created,
-        "Size": image.size,
-        "Labels": image.config.labels,
-    })
-}
-
 pub(super) fn image(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
-    let (_, args) = args.subcommand().expect("clap demands a verb");
+    let (verb, args) = args.subcommand().expect("clap demands a verb");
+    if verb == "inspect" {
+        return inspect::images(args, host);
+    }
     let name = args.get_one::<String>("image").expect("clap demands one");
     let code = match open(host)?.exists(name)? {
         true => ExitCode::Success,

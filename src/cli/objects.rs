@@ -2,7 +2,8 @@
 
 use clap::{Arg, ArgAction, Command};
 
-use super::args::{format, switch};
+use super::args::switch;
+use super::{inspect, ps};
 
 pub(super) fn verbs() -> Vec<Command> {
     vec![volume(), secret()]
@@ -20,7 +21,7 @@ fn list(about: &'static str, quiet: &'static str) -> Command {
     Command::new("ls")
         .about(about)
         .arg(switch("quiet", Some('q'), quiet))
-        .arg(format())
+        .arg(ps::template())
 }
 
 fn volume() -> Command {
@@ -35,6 +36,7 @@ fn volume() -> Command {
             list("List volumes", "Names only"),
             Command::new("inspect")
                 .about("Show volumes as JSON")
+                .arg(inspect::format())
                 .arg(names("VOLUME").required(true)),
             Command::new("rm")
                 .about("Remove volumes")
@@ -70,6 +72,7 @@ fn secret() -> Command {
             list("List secrets", "Ids only"),
             Command::new("inspect")
                 .about("Show secrets as JSON")
+                .arg(inspect::format())
                 .arg(switch("showsecret", None, "With their contents"))
                 .arg(names("SECRET").required(true)),
             Command::new("rm")

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use clap::ArgMatches;
-use serde_json::{Value, json};
 
 use super::error::CliError;
+use super::listing::{self, Listing};
+use super::template::Value;
 use super::{Host, inspect, output, table, targets};
 use crate::api::ExitCode;
 use crate::store::secrets::{self, MAX_SECRET, SecretRecord};
@@ -68,56 +69,74 @@ fn read(from: &mut dyn Read, what: &str) -> Result<Vec<u8>, CliError> {
 
 fn list(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let all = secrets::list(&host.layout)?;
-    let json = args
-        .get_one::<String>("format")
-        .is_some_and(|format| format == "json");
-    let text = if json {
-        let all: Vec<Value> = all.iter().map(describe).collect();
-        format!("{:#}\n", Value::Array(all))
-    } else if args.get_flag("quiet") {
-        all.iter()
+    if args.get_flag("quiet") && !args.contains_id("format") {
+        let ids: String = all
+            .iter()
             .map(|record| format!("{}\n", record.id))
-            .collect()
-    } else {
-        let now = realtime().as_micros() as u64;
-        let ago = |then: u64| format!("{} ago", table::span(now.saturating_sub(then)));
-        let rows = all.iter().map(|record| {
-            let name = record.name.to_string();
-            let (created, updated) = (ago(record.created), ago(record.updated));
-            [record.id.clone(), name, "file".to_owned(), created, updated]
-        });
-        let rows: Vec<_> = rows.collect();
-        table::render(["ID", "NAME", "DRIVER", "CREATED", "UPDATED"], &rows)
-    };
-    output::print(&text)?;
+            .collect();
+        output::print(&ids)?;
+        return Ok(0);
+    }
+    let now = realtime().as_micros() as u64;
+    let rows = all.iter().map(|record| {
+        let fields = vec![
+            ("ID", record.id.as_str().into()),
+            ("Name", record.name.as_str().into()),
+            ("Driver", "file".into()),
+            ("CreatedAt", table::ago(record.created, now).into()),
+            ("UpdatedAt", table::ago(record.updated, now).into()),
+        ];
+        Value::fields("entities.SecretListReport", fields).with_json(describe(record, None))
+    });
+    listing::print(args, &SECRETS, rows.collect())?;
     Ok(0)
 }
 
-fn describe(record: &SecretRecord) -> Value {
-    json!({
-        "ID": record.id,
-        "CreatedAt": inspect::time(record.created),
-        "UpdatedAt": inspect::time(record.updated),
-        "Spec": {
-            "Name": record.name,
-            "Driver": { "Name": "file", "Options": {} },
-            "Labels": record.labels,
-        },
-    })
+const SECRETS: Listing = Listing {
+    name: "secrets",
+    headings: &[
+        ("CreatedAt", "CREATED"),
+        ("Driver", "DRIVER"),
+        ("ID", "ID"),
+        ("Name", "NAME"),
+        ("UpdatedAt", "UPDATED"),
+    ],
+    table: "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.CreatedAt}}\t{{.UpdatedAt}}",
+    indent: "    ",
+};
+
+fn describe(record: &SecretRecord, data: Option<&[u8]>) -> Value {
+    let none = || Value::Map(BTreeMap::new());
+    let driver = vec![("Name", "file".into()), ("Options", none())];
+    let spec = vec![
+        ("Name", record.name.as_str().into()),
+        ("Driver", Value::fields("entities.SecretDriverSpec", driver)),
+        ("Labels", Value::map(&record.labels)),
+    ];
+    let mut fields = vec![
+        ("ID", record.id.as_str().into()),
+        ("CreatedAt", Value::Time(record.created)),
+        ("UpdatedAt", Value::Time(record.updated)),
+        ("Spec", Value::fields("entities.SecretSpec", spec)),
+    ];
+    if let Some(data) = data {
+        fields.push((
+            "SecretData",
+            String::from_utf8_lossy(data).into_owned().into(),
+        ));
+    }
+    Value::fields("*entities.SecretInfoReport", fields)
 }
 
 fn show(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let mut found = Vec::new();
     let result = targets::each(targets::texts(args, "names"), |text| {
         let (record, data) = secrets::load(&host.layout, text)?;
-        let mut value = describe(&record);
-        if args.get_flag("showsecret") {
-            value["SecretData"] = String::from_utf8_lossy(&data).into();
-        }
-        found.push(value);
+        let shown = args.get_flag("showsecret").then_some(&data[..]);
+        found.push(describe(&record, shown));
         Ok(())
     });
-    output::print(&format!("{:#}\n", Value::Array(found)))?;
+    inspect::print(args, found)?;
     result
 }
 

@@ -1,38 +1,51 @@
 //! Tables and times as Podman prints them.
 
-/// Rows below a heading, in columns two spaces apart; the last column is not padded.
-pub(super) fn render<const N: usize>(heading: [&str; N], rows: &[[String; N]]) -> String {
-    let mut widths = heading.map(|word| word.chars().count());
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+/// A column is at least so wide, and so many spaces part it from the next (Go's text/tabwriter, as Podman sets it up).
+const NARROWEST: usize = 12;
+const GAP: usize = 2;
+
+/// Lines of cells as columns; the last cell of each line is not padded.
+pub(super) fn columns(lines: &[Vec<String>]) -> String {
+    // What users wrote must not steer the terminal.
+    let clean = |cell: &String| -> String {
+        let chars = cell.chars();
+        chars
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
+    };
+    let lines: Vec<Vec<String>> = lines
+        .iter()
+        .map(|line| line.iter().map(clean).collect())
+        .collect();
+    let mut widths: Vec<usize> = Vec::new();
+    for line in &lines {
+        for (at, cell) in line.iter().rev().skip(1).rev().enumerate() {
+            let width = NARROWEST.max(cell.chars().count() + GAP);
+            match widths.get_mut(at) {
+                Some(widest) => *widest = width.max(*widest),
+                None => widths.push(width),
+            }
         }
     }
-    let mut text = line(&heading, &widths);
-    for row in rows {
-        let cells: Vec<&str> = row.iter().map(String::as_str).collect();
-        text.push_str(&line(&cells, &widths));
+    let mut text = String::new();
+    for line in &lines {
+        for (at, cell) in line.iter().enumerate() {
+            text.push_str(cell);
+            if at + 1 < line.len() {
+                let padding = widths[at].saturating_sub(cell.chars().count());
+                text.extend(std::iter::repeat_n(' ', padding));
+            }
+        }
+        text.push('\n');
     }
     text
 }
 
-fn line(cells: &[&str], widths: &[usize]) -> String {
-    let mut text = String::new();
-    for (at, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        // What users wrote must not steer the terminal.
-        let clean: String = cell
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
-        text.push_str(&clean);
-        if at + 1 < cells.len() {
-            let padding = width.saturating_sub(clean.chars().count()) + 2;
-            text.extend(std::iter::repeat_n(' ', padding));
-        }
-    }
-    text.truncate(text.trim_end().len());
-    text.push('\n');
-    text
+/// Text with a tab between its cells as columns.
+pub(super) fn tabbed(text: &str) -> String {
+    let cells = |line: &str| line.split('\t').map(str::to_owned).collect();
+    let lines: Vec<Vec<String>> = text.lines().map(cells).collect();
+    columns(&lines)
 }
 
 /// A span of time as a human says it: `Less than a second`, `5 seconds`, `About a minute`, `3 hours`.
@@ -54,11 +67,33 @@ pub(super) fn span(micros: u64) -> String {
     }
 }
 
-/// Text of at most so many characters, the cut marked.
-pub(super) fn shorten(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
-        return text.to_owned();
+/// The span between two times, as a human says it of the past.
+pub(super) fn ago(then: u64, now: u64) -> String {
+    format!("{} ago", span(now.saturating_sub(then)))
+}
+
+/// Bytes as Podman shows them: three digits, units by 1000, and what stands between number and unit.
+pub(super) fn size(bytes: u64, gap: &str) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB", "TB"] {
+        if value < 1000.0 {
+            return format!("{}{gap}{unit}", three_digits(value));
+        }
+        value /= 1000.0;
     }
-    let kept: String = text.chars().take(limit.saturating_sub(3)).collect();
-    format!("{kept}...")
+    format!("{}{gap}PB", three_digits(value))
+}
+
+/// Go's `%.3g` for numbers below 1000.
+fn three_digits(value: f64) -> String {
+    let digits = match value {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        _ => 2,
+    };
+    let text = format!("{value:.digits$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
 }

@@ -5,7 +5,7 @@ use clap::ArgMatches;
 use super::error::CliError;
 use crate::api::Layout;
 use crate::definition::Definition;
-use crate::store;
+use crate::store::{self, Listed};
 
 /// The names or ids given.
 pub(super) fn texts<'a>(args: &'a ArgMatches, of: &str) -> impl Iterator<Item = &'a str> {
@@ -32,6 +32,17 @@ pub(super) fn each<'a>(
     } else {
         Err(CliError::Told(worst))
     }
+}
+
+/// The container that was made last.
+pub(super) fn latest(layout: &Layout) -> Result<Definition, CliError> {
+    let all = store::list(layout)?.into_iter();
+    let good = all.filter_map(|entry| match entry {
+        Listed::Good(definition) => Some(*definition),
+        Listed::Broken { .. } => None,
+    });
+    good.last()
+        .ok_or_else(|| CliError::Usage("no containers: no such container".to_owned()))
 }
 
 /// Finds a container and reads its definition.

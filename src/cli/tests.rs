@@ -1,6 +1,6 @@
 use clap::ArgMatches;
 
-use super::{args, command, error, images, inspect, logs, ps, table};
+use super::{args, command, error, inspect, logs, ps, table};
 use crate::api::{Ended, ExitRecord, StopKind};
 use crate::container::observe::{Exit, Lost, Observation, State};
 use crate::container::stop::Patience;
@@ -121,7 +121,7 @@ fn wrong_usage_is_one_line_that_names_it() {
         ("stop -t x web", "--time"),
         ("nonsense", "nonsense"),
         ("rm", "CONTAINER"),
-        ("ps --format yaml", "--format"),
+        ("ps --sort yaml", "--sort"),
     ] {
         let text = match parse(line) {
             Err(error) => error::usage_line(&error),
@@ -151,7 +151,7 @@ fn patience_is_podmans() {
     assert_eq!(time("rm -f -t 3 web"), Patience::Seconds(3));
 }
 
-fn definition(name: &str) -> Box<Definition> {
+pub(super) fn definition(name: &str) -> Box<Definition> {
     Box::new(Definition {
         version: VERSION,
         id: ContainerId::from_random([0xab; 32]),
@@ -173,7 +173,7 @@ fn definition(name: &str) -> Box<Definition> {
     })
 }
 
-fn seen(state: State, exit: Option<Exit>) -> Observation {
+pub(super) fn seen(state: State, exit: Option<Exit>) -> Observation {
     Observation {
         state,
         exit,
@@ -189,6 +189,10 @@ fn seen(state: State, exit: Option<Exit>) -> Observation {
     }
 }
 
+fn json(seen: &Observation) -> serde_json::Value {
+    serde_json::from_str(&inspect::state(seen).to_json()).unwrap()
+}
+
 fn recorded(ended: Ended, oom: bool) -> Option<Exit> {
     Some(Exit::Recorded(ExitRecord {
         id: ContainerId::from_random([0xab; 32]),
@@ -202,26 +206,92 @@ fn recorded(ended: Ended, oom: bool) -> Option<Exit> {
     }))
 }
 
+fn entry(definition: Box<Definition>, seen: Observation) -> ps::Entry {
+    ps::Entry {
+        command: definition.command.clone(),
+        definition,
+        seen,
+        size: None,
+        with_namespaces: false,
+    }
+}
+
+fn two() -> ps::List {
+    let exited = recorded(Ended::Payload(ExitStatus::Exited(7)), false);
+    ps::List {
+        entries: vec![
+            entry(definition("web"), seen(State::Running, None)),
+            entry(definition("job"), seen(State::Exited, exited)),
+        ],
+        broken: vec![ContainerId::from_random([0xcd; 32])],
+    }
+}
+
 #[test]
 fn the_table_is_podmans() {
-    let exited = recorded(Ended::Payload(ExitStatus::Exited(7)), false);
-    let entries = [
-        ps::Entry::Good(definition("web"), seen(State::Running, None)),
-        ps::Entry::Good(definition("job"), seen(State::Exited, exited)),
-        ps::Entry::Broken(ContainerId::from_random([0xcd; 32])),
-    ];
-    let text = ps::as_table(&entries, false, 8_000_000);
+    let text = ps::as_table(&two(), &["ps"], 8_000_000);
     let want = "\
-CONTAINER ID  IMAGE                     COMMAND               CREATED        STATUS                    PORTS  NAMES
-abababababab  localhost/busybox:latest  sh -c echo hello;...  7 seconds ago  Up 6 seconds                     web
-abababababab  localhost/busybox:latest  sh -c echo hello;...  7 seconds ago  Exited (7) 5 seconds ago         job
-cdcdcdcdcdcd                                                                 Broken
+CONTAINER ID  IMAGE                     COMMAND               CREATED        STATUS                    PORTS       NAMES
+abababababab  localhost/busybox:latest  sh -c echo hello;...  7 seconds ago  Up 6 seconds                          web
+abababababab  localhost/busybox:latest  sh -c echo hello;...  7 seconds ago  Exited (7) 5 seconds ago              job
+cdcdcdcdcdcd                                                                 Broken                                
 ";
     assert_eq!(text, want);
-    let text = ps::as_table(&entries[..1], true, 8_000_000);
+    let text = ps::as_table(&two(), &["ps", "--no-trunc", "--noheading"], 8_000_000);
     assert!(
-        text.contains(&"ab".repeat(32)) && !text.contains('\x1b'),
+        text.starts_with(&"ab".repeat(32)) && !text.contains('\x1b'),
         "{text}"
+    );
+}
+
+#[test]
+fn ps_has_the_forms_of_podman() {
+    let show = |words: &[&str]| ps::as_table(&two(), words, 8_000_000);
+    let text = show(&[
+        "ps",
+        "--format",
+        "table {{.ID}} {{.Names}}\\t{{.RunningFor}}",
+    ]);
+    let want = "\
+CONTAINER ID  NAMES       RUNNING FOR
+abababababab  web         7 seconds ago
+abababababab  job         7 seconds ago
+";
+    assert_eq!(text, want);
+    let text = show(&[
+        "ps",
+        "--format",
+        "{{.Names}} {{.State}} {{.Status}} {{.ExitCode}} {{.Pid}}",
+    ]);
+    assert_eq!(
+        text,
+        "web running Up 6 seconds 0 42\njob exited Exited (7) 5 seconds ago 7 0\n"
+    );
+    let json: serde_json::Value = serde_json::from_str(&show(&["ps", "--format", "json"])).unwrap();
+    assert_eq!(
+        (
+            &json[0]["State"],
+            &json[0]["Created"],
+            &json[0]["ExitedAt"],
+            &json[1]["ExitCode"]
+        ),
+        (
+            &"running".into(),
+            &1.into(),
+            &(-62_135_596_800i64).into(),
+            &7.into()
+        )
+    );
+    assert_eq!(
+        (&json[0]["Names"][0], &json[2]["State"]),
+        (&"web".into(), &"broken".into())
+    );
+    let line = show(&["ps", "--format", "{{json .}}"]);
+    let json: serde_json::Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
+    assert_eq!(json["Created"], "1970-01-01T00:00:01Z");
+    assert_eq!(show(&["ps", "-q"]).lines().count(), 3);
+    assert!(
+        show(&["ps", "--ns"]).starts_with("CONTAINER ID  NAMES       PID         CGROUPNS    IPC")
     );
 }
 
@@ -233,7 +303,7 @@ fn a_code_that_nobody_knows_is_said_so() {
     };
     let seen = seen(State::Exited, Some(lost));
     assert_eq!(ps::status(&seen, 9), "Exited, code unknown (power cut)");
-    let state = inspect::state(&seen);
+    let state = json(&seen);
     assert!(state["ExitCode"].is_null());
     assert_eq!(state["Error"], "unknown (power cut)");
 }
@@ -247,21 +317,21 @@ fn inspect_tells_state_code_and_reason() {
         },
         false,
     );
-    let state = inspect::state(&seen(State::Created, failed));
+    let state = json(&seen(State::Created, failed));
     assert_eq!(
         (&state["Status"], &state["ExitCode"]),
         (&"created".into(), &127.into())
     );
     assert_eq!(state["Error"], "no such file");
     let oom = recorded(Ended::Payload(ExitStatus::Exited(137)), true);
-    let state = inspect::state(&seen(State::Exited, oom.clone()));
+    let state = json(&seen(State::Exited, oom.clone()));
     assert_eq!(
         (&state["OOMKilled"], &state["ExitCode"]),
         (&true.into(), &137.into())
     );
-    assert_eq!(state["FinishedAt"].as_str().unwrap().len(), 35);
+    assert_eq!(state["FinishedAt"], "1970-01-01T00:00:03Z");
     // The end of an earlier run is not that of the one that lives.
-    let state = inspect::state(&seen(State::Running, oom));
+    let state = json(&seen(State::Running, oom));
     assert_eq!(
         (&state["OOMKilled"], &state["ExitCode"]),
         (&false.into(), &0.into())
@@ -293,9 +363,10 @@ fn spans_are_said_as_humans_do() {
 
 #[test]
 fn sizes_have_three_digits() {
-    assert_eq!(images::size(12), "12 B");
-    assert_eq!(images::size(2_130_000), "2.13 MB");
-    assert_eq!(images::size(45_600_000_000), "45.6 GB");
+    assert_eq!(table::size(12, " "), "12 B");
+    assert_eq!(table::size(2_130_000, " "), "2.13 MB");
+    assert_eq!(table::size(45_600_000_000, ""), "45.6GB");
+    assert_eq!(table::size(1_000_000, ""), "1MB");
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! `volume create`, `ls`, `inspect`, `rm`, `exists`, `prune`.
 
+use std::collections::BTreeMap;
+
 use clap::ArgMatches;
-use serde_json::{Value, json};
 
 use super::error::CliError;
-use super::{Host, inspect, output, table, targets};
-use crate::api::ExitCode;
+use super::listing::{self, Listing};
+use super::template::Value;
+use super::{Host, inspect, output, targets};
+use crate::api::{ExitCode, Layout};
 use crate::container::stop::Patience;
 use crate::container::{remove, volumes as users};
 use crate::store::volumes::{self, Volume};
@@ -56,45 +59,63 @@ fn create(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
 
 fn list(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let all = volumes::list(&host.layout)?;
-    let json = args
-        .get_one::<String>("format")
-        .is_some_and(|format| format == "json");
-    let text = if json {
-        let all: Vec<Value> = all.iter().map(|volume| describe(host, volume)).collect();
-        format!("{:#}\n", Value::Array(all))
-    } else if args.get_flag("quiet") {
-        all.iter()
+    if args.get_flag("quiet") && !args.contains_id("format") {
+        let names: String = all
+            .iter()
             .map(|volume| format!("{}\n", volume.name))
-            .collect()
-    } else {
-        let row = |volume: &Volume| ["local".to_owned(), volume.name.to_string()];
-        let rows: Vec<_> = all.iter().map(row).collect();
-        table::render(["DRIVER", "VOLUME NAME"], &rows)
-    };
-    output::print(&text)?;
+            .collect();
+        output::print(&names)?;
+        return Ok(0);
+    }
+    let rows = all.iter().map(|volume| describe(&host.layout, volume));
+    listing::print(args, &VOLUMES, rows.collect())?;
     Ok(0)
 }
 
-fn describe(host: &Host, volume: &Volume) -> Value {
-    json!({
-        "Name": volume.name,
-        "Driver": "local",
-        "Mountpoint": host.layout.volume_data(&volume.name),
-        "CreatedAt": inspect::time(volume.created),
-        "Labels": {},
-        "Scope": "local",
-        "Options": {},
-        "Anonymous": volume.anonymous,
-    })
+const VOLUMES: Listing = Listing {
+    name: "volumes",
+    headings: &[
+        ("Anonymous", "ANONYMOUS"),
+        ("CreatedAt", "CREATED AT"),
+        ("Driver", "DRIVER"),
+        ("Labels", "LABELS"),
+        ("Mountpoint", "MOUNTPOINT"),
+        ("Name", "VOLUME NAME"),
+        ("Options", "OPTIONS"),
+        ("Scope", "SCOPE"),
+    ],
+    table: "table {{.Driver}}\t{{.Name}}",
+    indent: "     ",
+};
+
+/// All that is known of a volume.
+pub(super) fn describe(layout: &Layout, volume: &Volume) -> Value {
+    let path = layout.volume_data(&volume.name);
+    let none = || Value::Map(BTreeMap::new());
+    let mut fields = vec![
+        ("Name", volume.name.as_str().into()),
+        ("Driver", "local".into()),
+        ("Mountpoint", path.display().to_string().into()),
+        ("CreatedAt", Value::Time(volume.created)),
+        ("Labels", none()),
+        ("Scope", "local".into()),
+        ("Options", none()),
+    ];
+    if volume.anonymous {
+        fields.push(("Anonymous", true.into()));
+    }
+    fields.push(("MountCount", 0.into()));
+    Value::fields("*define.InspectVolumeData", fields)
 }
 
 fn show(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let mut found = Vec::new();
     let result = targets::each(targets::texts(args, "names"), |text| {
-        found.push(describe(host, &volumes::load(&host.layout, &parse(text)?)?));
+        let volume = volumes::load(&host.layout, &parse(text)?)?;
+        found.push(describe(&host.layout, &volume));
         Ok(())
     });
-    output::print(&format!("{:#}\n", Value::Array(found)))?;
+    inspect::print(args, found)?;
     result
 }
 

@@ -37,6 +37,24 @@ pub fn realtime() -> Duration {
     clock(libc::CLOCK_REALTIME)
 }
 
+/// Seconds since the epoch of a local date: year, month, day, hour, minute, second (mktime(3)). None: no such time.
+pub fn local_seconds(fields: [i32; 6]) -> Option<i64> {
+    let mut broken = MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: an all-zero tm is a valid tm, and mktime reads and writes nothing else.
+    let seconds = unsafe {
+        let tm = &mut *broken.as_mut_ptr();
+        tm.tm_year = fields[0] - 1900;
+        tm.tm_mon = fields[1] - 1;
+        tm.tm_mday = fields[2];
+        tm.tm_hour = fields[3];
+        tm.tm_min = fields[4];
+        tm.tm_sec = fields[5];
+        tm.tm_isdst = -1;
+        libc::mktime(tm)
+    };
+    (seconds != -1 && (1..=12).contains(&fields[1])).then_some(seconds)
+}
+
 /// A local time as text, RFC 3339 with nanoseconds and numeric offset, in a buffer of its own:
 /// `2026-11-22T21:12:21.123456789+00:00`.
 #[derive(Clone, Copy)]

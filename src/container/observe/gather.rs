@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::derive::implied;
 use super::{Observation, derive};
@@ -65,9 +66,13 @@ pub struct Facts {
 
 /// Id of this boot (random(4)); empty if /proc does not tell.
 pub fn boot_id() -> String {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|text| text.trim().to_owned())
-        .unwrap_or_default()
+    static ID: OnceLock<String> = OnceLock::new();
+    let read = || {
+        fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .map(|text| text.trim().to_owned())
+            .unwrap_or_default()
+    };
+    ID.get_or_init(read).clone()
 }
 
 /// A file that is not there, cut or malformed is no fact.
@@ -99,7 +104,7 @@ fn payload_cgroup(unit: &UnitStatus) -> Option<PathBuf> {
 /// Collects the facts about a container whose unit was asked for already.
 pub fn gather(layout: &Layout, definition: &Definition, unit: UnitStatus) -> Facts {
     let cgroup = payload_cgroup(&unit).and_then(|path| events_of(&path));
-    let mut facts = files(layout, definition);
+    let mut facts = of_files(layout, definition);
     (facts.unit, facts.cgroup) = (unit, cgroup);
     facts
 }
@@ -110,7 +115,7 @@ fn events_of(cgroup: &Path) -> Option<CgroupEvents> {
 }
 
 /// What the files of the runs say; nothing is asked.
-fn files(layout: &Layout, definition: &Definition) -> Facts {
+pub(super) fn of_files(layout: &Layout, definition: &Definition) -> Facts {
     let id = &definition.id;
     let payload = payload_of(layout, id);
     Facts {
@@ -145,7 +150,7 @@ pub fn observe(
 /// Observes a container without systemd; none: its files do not suffice. What only systemd knows
 /// ([`Observation::monitor`], [`Observation::restarts`]) is 0.
 pub fn observe_files(layout: &Layout, definition: &Definition) -> Option<Observation> {
-    let mut facts = files(layout, definition);
+    let mut facts = of_files(layout, definition);
     facts.unit = implied(&facts)?;
     Some(derive(&facts))
 }

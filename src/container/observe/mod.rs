@@ -1,11 +1,13 @@
 //! The state of a container, derived from what systemd, the cgroup and the files of its runs say; never stored.
 
+mod bulk;
 mod derive;
 mod gather;
 
 use crate::api::{Ended, ExitRecord};
 use crate::types::ExitStatus;
 
+pub use bulk::Bulk;
 pub use derive::derive;
 pub use gather::{CgroupEvents, Facts, boot_id, gather, observe, observe_files, payload_of};
 

@@ -51,7 +51,7 @@ fn kernel() -> (u32, u32) {
 }
 
 /// Our own bounding set (proc_pid_status(5)).
-fn host_capabilities() -> Result<Vec<Capability>, PrepareError> {
+pub(in crate::container) fn host_capabilities() -> Result<Vec<Capability>, PrepareError> {
     let path = Path::new("/proc/self/status");
     let status = effect("read", path, fs::read_to_string(path))?;
     let hex = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));

@@ -35,6 +35,8 @@ use crate::types::{ContainerId, Signal};
 
 pub use error::PrepareError;
 use error::effect;
+pub(super) use isolation::host_capabilities;
+pub(super) use root::defaults;
 pub use user::UserError;
 
 /// What the monitor needs to create and keep the container.

@@ -115,7 +115,8 @@ fn idmap(mapping: &Mapping, definition: &Definition, layout: &Layout) -> Option<
     })
 }
 
-fn defaults(image: &Image) -> ImageDefaults {
+/// What the bundle takes from an image.
+pub(in crate::container) fn defaults(image: &Image) -> ImageDefaults {
     let config = &image.config;
     ImageDefaults {
         entrypoint: config.entrypoint.clone(),

@@ -1,0 +1,101 @@
+//! Observes many containers at once: one question to systemd for all, and one more for those few of which their files
+//! do not tell enough.
+
+use std::collections::HashMap;
+
+use super::derive::implied;
+use super::gather::{gather, of_files};
+use super::{Observation, derive};
+use crate::api::Layout;
+use crate::definition::Definition;
+use crate::host::systemd::{ActiveState, Manager, SystemdError, UnitStatus, UnitSummary};
+use crate::types::UnitName;
+
+/// What systemd has loaded.
+#[derive(Debug)]
+pub struct Bulk<'a> {
+    layout: &'a Layout,
+    manager: &'a dyn Manager,
+    loaded: HashMap<String, UnitSummary>,
+}
+
+impl std::fmt::Debug for dyn Manager + '_ {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Manager")
+    }
+}
+
+impl<'a> Bulk<'a> {
+    /// Asks systemd for all units of containers.
+    ///
+    /// # Errors
+    /// systemd did not answer.
+    pub fn new(layout: &'a Layout, manager: &'a dyn Manager) -> Result<Self, SystemdError> {
+        let loaded = manager.list("unitbox-*.service")?.into_iter().collect();
+        Ok(Self {
+            layout,
+            manager,
+            loaded,
+        })
+    }
+
+    /// Observes one container. What only systemd's record of the unit tells ([`Observation::monitor`],
+    /// [`Observation::restarts`]) may be 0.
+    ///
+    /// # Errors
+    /// systemd did not answer.
+    pub fn observe(&self, definition: &Definition) -> Result<Observation, SystemdError> {
+        let name = UnitName::of(&definition.name);
+        let mut facts = of_files(self.layout, definition);
+        let status = match self.loaded.get(name.as_str()) {
+            None => unloaded(facts.payload.is_some(), implied(&facts)),
+            Some(unit) => known(unit, implied(&facts), facts.last_start.is_none()),
+        };
+        match status {
+            Some(status) => {
+                facts.unit = status;
+                Ok(derive(&facts))
+            }
+            None => {
+                let status = self.manager.status(&name)?;
+                Ok(derive(&gather(self.layout, definition, status)))
+            }
+        }
+    }
+}
+
+/// A unit that is not loaded is inactive, and systemd knows no more of it than its file; unless it was started since.
+fn unloaded(has_payload: bool, implied: Option<UnitStatus>) -> Option<UnitStatus> {
+    match implied {
+        Some(status) if status.active_state == ActiveState::Inactive => {
+            Some(UnitStatus::not_found())
+        }
+        None if !has_payload => Some(UnitStatus::not_found()),
+        _ => None,
+    }
+}
+
+/// What files and list tell together of a loaded unit; none: not enough, or they contradict each other.
+fn known(
+    unit: &UnitSummary,
+    implied: Option<UnitStatus>,
+    never_started: bool,
+) -> Option<UnitStatus> {
+    let Some(files) = implied else {
+        let untouched = never_started && unit.active_state == ActiveState::Inactive;
+        return untouched.then(UnitStatus::not_found);
+    };
+    let runs = files.active_state == ActiveState::Active;
+    let agree = match unit.active_state {
+        ActiveState::Active | ActiveState::Reloading | ActiveState::Refreshing => runs,
+        ActiveState::Inactive | ActiveState::Failed => !runs,
+        // The files of the run that ends tell all; a start that goes on has none yet.
+        ActiveState::Deactivating => true,
+        ActiveState::Activating | ActiveState::Maintenance | ActiveState::Other(_) => false,
+    };
+    agree.then(|| UnitStatus {
+        active_state: unit.active_state.clone(),
+        sub_state: unit.sub_state.clone(),
+        ..files
+    })
+}
