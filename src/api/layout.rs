@@ -61,6 +61,11 @@ impl Layout {
         self.container(id).join("last-start")
     }
 
+    /// The level of its SELinux label, once it has one.
+    pub fn level(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("level")
+    }
+
     /// Directory of the links to the containers that depend on this one.
     pub fn dependents(&self, id: &ContainerId) -> PathBuf {
         self.container(id).join("dependents")

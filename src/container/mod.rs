@@ -17,6 +17,7 @@ pub mod observe;
 pub mod prepare;
 pub mod remove;
 pub mod restore;
+pub mod selinux;
 pub mod sketch;
 pub mod start;
 pub mod stop;

@@ -95,6 +95,11 @@ const SYSTEM: &[&str] = &[
     "/var/log",
 ];
 
+/// Whether a path without links is a directory that must not be given away.
+pub(super) fn is_of_system(real: &Path) -> bool {
+    SYSTEM.iter().any(|path| real == Path::new(path))
+}
+
 /// Refuses to change the owner of a whole system, as Podman does.
 fn check_owner(mount: &Mount) -> Result<(), ContainerError> {
     if !mount.has("U") || mount.has("O") {
@@ -102,7 +107,7 @@ fn check_owner(mount: &Mount) -> Result<(), ContainerError> {
     }
     let real =
         fs::canonicalize(&mount.source).map_err(ContainerError::io("find", &mount.source))?;
-    if SYSTEM.iter().any(|path| real == Path::new(path)) {
+    if is_of_system(&real) {
         let text = format!("changing the owner of {} is not allowed", real.display());
         return Err(DefinitionError::Mount(text).into());
     }

@@ -187,8 +187,13 @@ mod armed {
             self.after(Host.bind_inside(root, path, target))
         }
 
-        fn mount_private(&mut self, target: &Path, files: &[PrivateFile]) -> io::Result<()> {
-            self.after(Host.mount_private(target, files))
+        fn mount_private(
+            &mut self,
+            target: &Path,
+            files: &[PrivateFile],
+            context: Option<&str>,
+        ) -> io::Result<()> {
+            self.after(Host.mount_private(target, files, context))
         }
 
         fn copy_up(
@@ -203,6 +208,10 @@ mod armed {
 
         fn chown_tree(&mut self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
             self.after(Host.chown_tree(path, uid, gid))
+        }
+
+        fn relabel(&mut self, path: &Path, label: &str) -> io::Result<()> {
+            self.after(Host.relabel(path, label))
         }
     }
 }

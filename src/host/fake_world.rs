@@ -351,7 +351,12 @@ impl World for FakeWorld {
         )
     }
 
-    fn mount_private(&mut self, target: &Path, _files: &[PrivateFile]) -> io::Result<()> {
+    fn mount_private(
+        &mut self,
+        target: &Path,
+        _files: &[PrivateFile],
+        _context: Option<&str>,
+    ) -> io::Result<()> {
         self.effect(
             |world| {
                 world.mounts.insert(target.to_owned());
@@ -380,6 +385,10 @@ impl World for FakeWorld {
     }
 
     fn chown_tree(&mut self, _path: &Path, _uid: u32, _gid: u32) -> io::Result<()> {
+        self.effect(|_| Ok(()), |_, _| {})
+    }
+
+    fn relabel(&mut self, _path: &Path, _label: &str) -> io::Result<()> {
         self.effect(|_| Ok(()), |_, _| {})
     }
 }

@@ -47,6 +47,7 @@ pub(super) fn stage(overlay: &Overlay, idmap: &IdMap) -> io::Result<Overlay> {
         target: overlay.target.clone(),
         empty: mapped(&overlay.empty, "empty")?,
         idmap: None,
+        context: overlay.context.clone(),
     })
 }
 

@@ -10,6 +10,7 @@ use nix::libc::{EOVERFLOW, O_CREAT, O_EXCL, O_NOFOLLOW, O_PATH, O_WRONLY, S_IFDI
 use crate::sys::mount::{Attr, bind_mount, tmpfs};
 use crate::sys::paths::{MadeDirs, Root, chmod, chown, stat};
 use crate::sys::userns::as_owner;
+use crate::sys::xattr::{get_xattr, set_xattr};
 
 /// What is to be at a path inside a root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,7 +150,11 @@ fn open_path(path: &Path) -> io::Result<OwnedFd> {
 
 /// Mounts a new tmpfs that only root may enter, with these files in it: nobody sees it before it is complete, and what
 /// an earlier container may have left in its place is out of reach (CVE-2025-9566).
-pub(super) fn mount_private(target: &Path, files: &[PrivateFile]) -> io::Result<()> {
+pub(super) fn mount_private(
+    target: &Path,
+    files: &[PrivateFile],
+    context: Option<&str>,
+) -> io::Result<()> {
     let bytes: usize = files
         .iter()
         .map(|file| file.contents.len().next_multiple_of(4096))
@@ -157,7 +162,9 @@ pub(super) fn mount_private(target: &Path, files: &[PrivateFile]) -> io::Result<
     // As much again for the directories and their entries, and never so little that rounding hurts.
     let size = (bytes + (files.len() + 16) * 4096).to_string();
     let attr = Attr::NOSUID | Attr::NODEV | Attr::NOEXEC;
-    let mount = tmpfs(&[("mode", "0700"), ("size", &size)], attr)?;
+    let mut options = vec![("mode", "0700"), ("size", size.as_str())];
+    options.extend(context.map(|context| ("context", context)));
+    let mount = tmpfs(&options, attr)?;
     let root = Root::open(format!(
         "/proc/self/fd/{}",
         std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&mount))
@@ -181,16 +188,60 @@ pub(super) fn mount_private(target: &Path, files: &[PrivateFile]) -> io::Result<
     mount.attach(target).map(drop)
 }
 
-/// Gives a tree to a user and group; links are not followed.
+/// Gives a file or tree to a user and group; links are not followed.
 pub(super) fn chown_tree(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
-    use nix::dir::Dir;
-    let root = Root::open(path)?;
-    chown(&root, uid, gid)?;
+    walk(path, |found, about| {
+        if (about.st_uid, about.st_gid) != (uid, gid) {
+            chown(found, uid, gid)?;
+            if about.st_mode & S_IFMT == nix::libc::S_IFREG {
+                // chown(2) takes them away; the owner is who the user wanted.
+                chmod(found, about.st_mode & 0o7777)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The attribute with the label of SELinux; its value ends with NUL.
+const LABEL: &str = "security.selinux";
+
+/// Gives a file or tree a label of SELinux; links are not followed. A file system without labels is left as it is.
+pub(super) fn relabel(path: &Path, label: &str) -> io::Result<()> {
+    let value = [label.as_bytes(), b"\0"].concat();
+    walk(path, |found, _| {
+        if get_xattr(found, LABEL)?.as_ref() == Some(&value) {
+            return Ok(());
+        }
+        match set_xattr(found, LABEL, &value) {
+            Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => Ok(()),
+            other => other,
+        }
+    })
+}
+
+/// Visits a file, or a directory and all below it, by descriptors.
+fn walk(
+    path: &Path,
+    mut visit: impl FnMut(&OwnedFd, &nix::libc::stat) -> io::Result<()>,
+) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    // The path is the administrator's: a link at its end is followed, as by the mount.
+    let top = File::options()
+        .read(true)
+        .custom_flags(O_PATH)
+        .open(path)?
+        .into();
+    let about = stat(&top)?;
+    visit(&top, &about)?;
+    if about.st_mode & S_IFMT != S_IFDIR {
+        return Ok(());
+    }
+    let root = Root::from_fd(top);
     let mut todo = vec![PathBuf::from(".")];
     while let Some(directory) = todo.pop() {
         let flags = nix::libc::O_RDONLY | nix::libc::O_DIRECTORY | O_NOFOLLOW;
         let readable = root.open_beneath(&directory, flags, 0)?;
-        for entry in Dir::from_fd(readable)?.iter() {
+        for entry in nix::dir::Dir::from_fd(readable)?.iter() {
             let entry = entry?;
             let name = std::os::unix::ffi::OsStrExt::from_bytes(entry.file_name().to_bytes());
             let name: &std::ffi::OsStr = name;
@@ -203,13 +254,7 @@ pub(super) fn chown_tree(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
                 other => other?,
             };
             let about = stat(&found)?;
-            if (about.st_uid, about.st_gid) != (uid, gid) {
-                chown(&found, uid, gid)?;
-                if about.st_mode & S_IFMT == nix::libc::S_IFREG {
-                    // chown(2) takes them away; the owner is who the user wanted.
-                    chmod(&found, about.st_mode & 0o7777)?;
-                }
-            }
+            visit(&found, &about)?;
             if about.st_mode & S_IFMT == S_IFDIR {
                 todo.push(path);
             }
@@ -258,6 +303,32 @@ mod tests {
         assert!(!Path::new("/esc").exists() && !Path::new("/abs").exists());
         symlink("loop", dir.0.join("root/loop")).unwrap();
         assert!(dir.make("/loop/a", DIRECTORY).is_err());
+    }
+
+    #[test]
+    fn a_label_reaches_all_of_a_tree_and_nothing_beyond() {
+        let dir = Dir::new("label");
+        let root = dir.0.join("root");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        for file in ["a/b/f", "../outside"] {
+            fs::write(root.join(file), "x").unwrap();
+        }
+        symlink("../../../outside", root.join("a/b/out")).unwrap();
+        symlink("/nowhere", root.join("a/dead")).unwrap();
+        let label = "system_u:object_r:container_file_t:s0";
+        relabel(&root, label).unwrap();
+        let of = |path: &str| {
+            let fd = open_path(&root.join(path)).unwrap();
+            get_xattr(&fd, LABEL).unwrap()
+        };
+        let expected = format!("{label}\0").into_bytes();
+        for path in ["", "a", "a/b", "a/b/f", "a/b/out", "a/dead"] {
+            assert_eq!(of(path).as_ref(), Some(&expected), "{path}");
+        }
+        assert_ne!(of("../outside"), Some(expected));
+        // A single file, too.
+        relabel(&root.join("../outside"), "x_u:x_r:x_t:s0").unwrap();
+        assert_eq!(of("../outside"), Some(b"x_u:x_r:x_t:s0\0".to_vec()));
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub struct Overlay {
     pub empty: PathBuf,
     /// Other owners than on disk.
     pub idmap: Option<IdMap>,
+    /// The label of SELinux that all of it has.
+    pub context: Option<String>,
 }
 
 /// The ids that files have in a mount, by those on disk.
@@ -173,11 +175,16 @@ pub trait World {
     /// # Errors
     /// As openat2(2), move_mount(2).
     fn bind_inside(&mut self, root: &Path, path: &Path, target: &Path) -> io::Result<()>;
-    /// Mounts a new tmpfs of root's with these files.
+    /// Mounts a new tmpfs of root's with these files, and with a label of SELinux.
     ///
     /// # Errors
     /// As fsmount(2), openat2(2), write(2).
-    fn mount_private(&mut self, target: &Path, files: &[PrivateFile]) -> io::Result<()>;
+    fn mount_private(
+        &mut self,
+        target: &Path,
+        files: &[PrivateFile],
+        context: Option<&str>,
+    ) -> io::Result<()>;
     /// Fills a new, empty volume with what a root has at a path.
     ///
     /// # Errors
@@ -194,6 +201,11 @@ pub trait World {
     /// # Errors
     /// As openat2(2), fchownat(2).
     fn chown_tree(&mut self, path: &Path, uid: u32, gid: u32) -> io::Result<()>;
+    /// Gives a file or tree a label of SELinux; what cannot have one is left as it is.
+    ///
+    /// # Errors
+    /// As openat2(2), setxattr(2).
+    fn relabel(&mut self, path: &Path, label: &str) -> io::Result<()>;
 }
 
 /// The host itself.
@@ -266,6 +278,7 @@ impl World for Host {
         let writable = Writable {
             upper: &overlay.upper,
             work: &overlay.work,
+            context: overlay.context.as_deref(),
         };
         image::overlay::mount(
             &overlay.lower,
@@ -365,8 +378,13 @@ impl World for Host {
         inside::bind(root, path, target)
     }
 
-    fn mount_private(&mut self, target: &Path, files: &[PrivateFile]) -> io::Result<()> {
-        inside::mount_private(target, files)
+    fn mount_private(
+        &mut self,
+        target: &Path,
+        files: &[PrivateFile],
+        context: Option<&str>,
+    ) -> io::Result<()> {
+        inside::mount_private(target, files, context)
     }
 
     fn copy_up(
@@ -381,6 +399,10 @@ impl World for Host {
 
     fn chown_tree(&mut self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {
         inside::chown_tree(path, uid, gid)
+    }
+
+    fn relabel(&mut self, path: &Path, label: &str) -> io::Result<()> {
+        inside::relabel(path, label)
     }
 }
 

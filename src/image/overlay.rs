@@ -23,6 +23,8 @@ pub struct Writable<'a> {
     pub upper: &'a Path,
     /// The work directory, empty.
     pub work: &'a Path,
+    /// The label of SELinux that all of the mount has.
+    pub context: Option<&'a str>,
 }
 
 /// Mounts layers (the topmost first, see [`super::Image::lower_dirs`]) on a directory and gives the
@@ -42,10 +44,15 @@ pub fn mount(
     let mut handles = Vec::new();
     let lower = shorten(lower, &mut handles)?;
     let upper = writable.map(|writable| (writable.upper, writable.work));
+    let context = writable.and_then(|writable| writable.context);
+    let options: Vec<_> = context
+        .map(|context| ("context", Some(context)))
+        .into_iter()
+        .collect();
     let overlay = Overlay {
         lower: &lower,
         upper,
-        options: &[],
+        options: &options,
         attr: if upper.is_none() {
             attr | Attr::RDONLY
         } else {

@@ -389,7 +389,7 @@ mod tests {
     }
 
     /// Keys that nobody reads yet.
-    const UNREAD: &[&str] = &["label"];
+    const UNREAD: &[&str] = &[];
 
     #[test]
     fn every_key_of_the_manual_is_read() {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::bundle::{self, BundleFacts, ImageDefaults, LimitFacts, UserFacts};
+use super::selinux::{Contexts, LabelWish, Labels};
 use super::unit::{Unit, UnitFacts};
 use crate::api::Layout;
 use crate::definition::{Arity, Definition, Options, Source, VERSION, options};
@@ -152,6 +153,12 @@ impl Case {
             "image-workdir" => image.workdir = text,
             "image-stop-signal" => image.stop_signal = Some(value.parse().unwrap()),
             "apparmor" => self.facts.isolation.apparmor = Some(text),
+            "selinux" => {
+                let contexts = Contexts::parse(value).unwrap();
+                let wish = LabelWish::parse(&self.definition.options.isolation.label).unwrap();
+                let labels = Labels::of(&contexts, &wish, "s0:c12,c345");
+                self.facts.isolation.labels = Some(labels);
+            }
             "uid" => user.uid = number(),
             "gid" => user.gid = number(),
             "groups" => user.groups = value.split(',').map(|id| id.parse().unwrap()).collect(),

@@ -56,6 +56,11 @@ pub fn hold(layout: &Layout, kind: Lock) -> Result<Hold, StoreError> {
     Ok(Hold { _file: file })
 }
 
+/// Whether nobody has had the volume in this directory yet.
+pub fn is_fresh(volume: &Path) -> bool {
+    volume.join(FRESH).exists()
+}
+
 /// Makes a volume; whether it is new.
 ///
 /// # Errors

@@ -97,8 +97,11 @@ impl Overlay<'_> {
         }
         for (key, value) in self.options {
             data.extend(format!(",{key}").bytes());
-            if let Some(value) = value {
-                data.extend(format!("={value}").bytes());
+            match value {
+                // A label has commas of its own.
+                Some(value) if value.contains(',') => data.extend(format!("=\"{value}\"").bytes()),
+                Some(value) => data.extend(format!("={value}").bytes()),
+                None => {}
             }
         }
         OsString::from_vec(data)

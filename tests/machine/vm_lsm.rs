@@ -87,3 +87,121 @@ fn confined(vm: &Vm, runtime: &str) {
         "{runtime}"
     );
 }
+
+/// Starts are in permissive mode: the policy of this system lets no service start containers. What the payload may do
+/// then is asked in enforcing mode.
+#[test]
+fn vm_lsm_selinux_labels_payload_and_files() {
+    let vm = Vm::boot_special(PACKAGES, "security=selinux selinux=1 enforcing=0");
+    vm.sh("unitbox load -i /usr/share/unitbox-lab/busybox.tar")
+        .ok();
+    vm.sh("mkdir -p /srv/own /srv/all; echo own >/srv/own/f; echo all >/srv/all/f; ln -s /etc/shadow /srv/own/link")
+        .ok();
+    let wait = "until [ -e /all/go ]; do sleep 0.1; done; cat /own/f /all/f";
+    let mounts = "-v /srv/own:/own:Z -v /srv/all:/all:z -v vol:/vol";
+    vm.sh(&format!(
+        "unitbox run -d --name a {mounts} --tmpfs /scratch busybox sh -c '{wait}'"
+    ))
+    .ok();
+    let level = labels(&vm, "a");
+    let file = format!("system_u:object_r:container_file_t:{level}");
+    let shared = "system_u:object_r:container_file_t:s0";
+    let of = |path: &str| {
+        let text = format!("stat -c %C {path}");
+        vm.sh(&text).ok()
+    };
+    let root = vm.sh("unitbox inspect a | jq .[0].State.Pid").ok();
+    for path in [
+        "",
+        "bin/busybox",
+        "etc/hosts",
+        "etc/hostname",
+        "run/.containerenv",
+        "dev/shm",
+        "scratch",
+    ] {
+        assert_eq!(of(&format!("/proc/{root}/root/{path}")), file, "{path}");
+    }
+    assert_eq!(of("/srv/own/f"), file);
+    assert_eq!(of("/srv/all/f"), shared);
+    assert_eq!(of("/var/lib/unitbox/volumes/vol/_data"), shared);
+    assert!(
+        of("/etc/shadow").contains(":shadow_t:"),
+        "a link was followed"
+    );
+    others(&vm, &level, wait);
+    refusals(&vm);
+    enforced(&vm);
+    // What it has is its own until it goes.
+    let again = "unitbox stop -t 0 a >/dev/null; rm -f /srv/all/go; unitbox start a >/dev/null";
+    vm.sh(again).ok();
+    assert_eq!(labels(&vm, "a"), level);
+    vm.sh("unitbox rm -f -t 0 a b >/dev/null; ! ls /var/lib/unitbox/containers/*/level")
+        .ok();
+}
+
+/// The level of a container that runs; its label is where it is told and where it holds.
+fn labels(vm: &Vm, name: &str) -> String {
+    let text = format!(
+        "unitbox inspect {name} | jq -r .[0].ProcessLabel
+        tr -d '\\0' </proc/$(unitbox inspect {name} | jq .[0].State.Pid)/attr/current"
+    );
+    let labels = vm.sh(&text).ok();
+    let (told, real) = labels.split_once('\n').expect("two lines");
+    assert_eq!(told, real);
+    let level = real.strip_prefix("system_u:system_r:container_t:");
+    level.unwrap_or_else(|| panic!("{real}")).to_owned()
+}
+
+/// Containers beside the first one, whose level this is.
+fn others(vm: &Vm, level: &str, wait: &str) {
+    let mounts = "-v /srv/own:/own -v /srv/all:/all";
+    vm.sh(&format!(
+        "unitbox run -d --name b --runtime crun {mounts} busybox sh -c '{wait}'"
+    ))
+    .ok();
+    assert_ne!(labels(vm, "b"), level);
+    let label = "cat /proc/self/attr/current | tr -d '\\0'";
+    let joined = format!("unitbox run --rm --ipc container:a busybox sh -c \"{label}\"");
+    let expected = format!("system_u:system_r:container_t:{level}");
+    assert_eq!(vm.sh(&joined).ok(), expected);
+    let own = format!(
+        "unitbox run --rm --security-opt label=level:s0:c5,c6 --security-opt label=type:spc_t \
+         busybox sh -c \"{label}\""
+    );
+    assert_eq!(vm.sh(&own).ok(), "system_u:system_r:spc_t:s0:c5,c6");
+    for option in ["--security-opt label=disable", "--privileged"] {
+        let text = format!("unitbox run --rm {option} busybox sh -c \"{label}\"");
+        let label = vm.sh(&text).ok();
+        let ours = label.contains("container_t") || !label.starts_with("system_u:");
+        assert!(!ours, "{option}: {label}");
+    }
+}
+
+fn refusals(vm: &Vm) {
+    for (option, reason) in [
+        (
+            "--security-opt label=type:nope_t",
+            "SELinux: the policy has no context system_u:system_r:nope_t:s0",
+        ),
+        (
+            "--security-opt label=nested",
+            "SELinux: label=nested is not supported",
+        ),
+        ("-v /usr:/x:z", "label /usr: relabelling it is not allowed"),
+    ] {
+        let run = vm.sh(&format!("unitbox run --rm {option} busybox true"));
+        run.fails(125);
+        assert!(run.err().ends_with(reason), "{option}: {}", run.err());
+    }
+}
+
+/// What containers a and b read once the policy holds.
+fn enforced(vm: &Vm) {
+    let text = "setenforce 1; touch /srv/all/go; sleep 8; setenforce 0; \
+        for i in a b; do timeout 30 unitbox wait $i >/dev/null; unitbox logs $i 2>&1 | tr -d '\\0' | sed s/^/$i:/; done";
+    let said = vm.sh(text).ok();
+    let has = |line: &str| said.lines().any(|own| own == line);
+    assert!(has("a:own") && has("a:all"), "{said}");
+    assert!(has("b:all") && !has("b:own"), "{said}");
+}

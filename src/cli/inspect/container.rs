@@ -8,7 +8,7 @@ use crate::cli::size;
 use crate::cli::template::Value;
 use crate::container::observe::{Observation, State, payload_of};
 use crate::container::sketch::{Sketch, sketch};
-use crate::container::{apparmor, conf};
+use crate::container::{apparmor, conf, selinux};
 use crate::definition::{Definition, Source};
 use crate::host::runtime::Runtime;
 use crate::image::Images;
@@ -118,9 +118,9 @@ pub(super) fn describe(
         ("Name", definition.name.as_str().into()),
         ("RestartCount", seen.restarts.into()),
         ("Driver", "overlay".into()),
-        ("MountLabel", "".into()),
-        ("ProcessLabel", "".into()),
-        ("AppArmorProfile", apparmor(layout, definition).into()),
+    ]);
+    fields.extend(confinement(layout, definition));
+    fields.extend([
         (
             "EffectiveCaps",
             capabilities(&sketch, |all| all.effective()),
@@ -163,11 +163,21 @@ pub(super) fn describe(
     Value::fields("interface {}", fields)
 }
 
-/// The AppArmor profile of its next start; a configuration that cannot be read is for that start to tell.
-fn apparmor(layout: &Layout, definition: &Definition) -> String {
+/// Labels of SELinux, known with the first start, and the AppArmor profile of the next one; a configuration that cannot
+/// be read is for that start to tell.
+fn confinement(layout: &Layout, definition: &Definition) -> [(&'static str, Value); 3] {
     let conf = conf::load(layout, &definition.options.conf).unwrap_or_default();
+    let labels = selinux::known(definition, layout, &conf);
+    let (process, mount) = labels.map_or_else(Default::default, |labels| {
+        let process = labels.process.map(|label| label.to_string());
+        (process.unwrap_or_default(), labels.mount.to_string())
+    });
     let profile = apparmor::profile(definition, &conf);
-    profile.unwrap_or_default().to_owned()
+    [
+        ("MountLabel", mount.into()),
+        ("ProcessLabel", process.into()),
+        ("AppArmorProfile", profile.unwrap_or_default().into()),
+    ]
 }
 
 fn full_state(layout: &Layout, definition: &Definition, seen: &Observation) -> Value {

@@ -169,6 +169,9 @@ fn security(definition: &Definition) -> Value {
         Some(Seccomp::File(path)) => words.push(format!("seccomp={path}")),
         None => {}
     }
+    let profile = isolation.apparmor.iter();
+    words.extend(profile.map(|name| format!("apparmor={name}")));
+    words.extend(isolation.label.iter().map(|text| format!("label={text}")));
     Value::list(words)
 }
 

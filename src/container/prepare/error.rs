@@ -99,6 +99,12 @@ pub enum PrepareError {
         /// Which kind.
         namespace: &'static str,
     },
+    /// Labels of SELinux cannot be given.
+    #[error("SELinux: {reason}")]
+    Label {
+        /// Why not.
+        reason: String,
+    },
     /// An AppArmor profile that was named cannot be used.
     #[error("AppArmor profile {profile:?}")]
     AppArmor {

@@ -9,7 +9,7 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::error::{PrepareError, effect};
 use super::{Ground, secrets};
-use crate::definition::IsolationOptions;
+use crate::container::volumes::is_of_system;
 use crate::definition::mount::{Mount, MountKind};
 use crate::host::world::{Inside, Overlay, World};
 use crate::image::Images;
@@ -18,9 +18,6 @@ use crate::store::copy_up::FirstUse;
 use crate::store::volumes;
 use crate::sys::paths::{Lock, Root};
 use crate::types::VolumeName;
-
-/// There if the kernel runs SELinux (selinux(8)).
-const SELINUX: &str = "/sys/fs/selinux/enforce";
 
 /// Gathers what the plan must know, and makes ready what is to be mounted.
 pub(super) fn prepare(
@@ -31,12 +28,8 @@ pub(super) fn prepare(
     let mut facts = FileFacts::default();
     let mounts = ground.definition.options.files.effective();
     for (number, mount) in mounts.iter().enumerate() {
-        if (mount.has("z") || mount.has("Z")) && Path::new(SELINUX).exists() {
-            // Where there is no SELinux there is nothing to relabel, and Podman says nothing either.
-            let error = io::Error::other("relabelling for SELinux is not supported");
-            return effect("mount", Path::new(&mount.target), Err(error));
-        }
         let ready = source(ground, mount, (number, user), world)?;
+        relabel(ground, mount, &ready.source, world)?;
         if mount.has("U") && !ready.source.as_os_str().is_empty() {
             let given = world.chown_tree(&ready.source, user.uid, user.gid);
             effect("change owner of", &ready.source, given)?;
@@ -48,16 +41,32 @@ pub(super) fn prepare(
     Ok(facts)
 }
 
-/// Refuses wishes for labels where they would come to something.
-pub(super) fn check_labels(isolation: &IsolationOptions) -> Result<(), PrepareError> {
-    let Some(wish) = isolation.label.first() else {
+/// Gives what is mounted the label of the container, or with `z` one that all containers may use. Where there is no SELinux
+/// there is nothing to do, and Podman says nothing either.
+fn relabel(
+    ground: &Ground,
+    mount: &Mount,
+    source: &Path,
+    world: &mut dyn World,
+) -> Result<(), PrepareError> {
+    let Some(labels) = ground.labels else {
         return Ok(());
     };
-    if !Path::new(SELINUX).exists() {
+    let label = match (mount.has("Z"), mount.has("z")) {
+        (false, false) => return Ok(()),
+        (true, _) => labels.mount.to_string(),
+        (false, true) => labels.mount.shared().to_string(),
+    };
+    if mount.has("O") || source.as_os_str().is_empty() {
         return Ok(());
     }
-    let error = io::Error::other("labels of SELinux are not supported");
-    effect("use label", Path::new(wish), Err(error))
+    let real = effect("find", source, fs::canonicalize(source))?;
+    let allowed = match is_of_system(&real) {
+        true => Err(io::Error::other("relabelling it is not allowed")),
+        false => Ok(()),
+    };
+    effect("label", &real, allowed)?;
+    effect("label", &real, world.relabel(&real, &label))
 }
 
 fn source(
@@ -133,6 +142,13 @@ fn volume(
         let _hold = volumes::hold(layout, Lock::Shared)?;
         volumes::ensure(layout, &name, mount.anonymous)?;
     }
+    if let Some(labels) = ground.labels
+        && volumes::is_fresh(&path)
+    {
+        // Volumes are for every container, and what comes into one has the label of its directory.
+        let (data, label) = (layout.volume_data(&name), labels.mount.shared());
+        effect("label", &data, world.relabel(&data, &label.to_string()))?;
+    }
     let first = FirstUse {
         owner: (user.uid, user.gid),
         copy: !mount.has("nocopy") && mount.subpath.is_none(),
@@ -173,6 +189,7 @@ fn overlay(
         target,
         empty,
         idmap: None,
+        context: ground.file_label(),
     };
     let mounted = world.mount_overlay(&overlay);
     effect("mount overlay at", &overlay.target, mounted)?;

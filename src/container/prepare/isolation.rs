@@ -24,6 +24,7 @@ pub(super) fn facts(
             .map(|name| name.to_string_lossy().into_owned())
             .unwrap_or_default(),
         seccomp: seccomp::profile(ground)?,
+        labels: ground.labels.cloned(),
         apparmor: apparmor::prepare(
             ground.definition,
             ground.conf,

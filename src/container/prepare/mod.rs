@@ -23,13 +23,14 @@ use std::io;
 use std::path::Path;
 
 use crate::api::{LastStart, Layout};
-use crate::container::{apparmor, cleanup, conf};
+use crate::container::{apparmor, cleanup, conf, selinux};
 use crate::definition::{Definition, Options};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
 use crate::host::world::{Durability, World};
 use crate::plan::bundle::{self, Bundle, BundleFacts, ImageDefaults, Mapping};
 use crate::plan::conf::Conf;
+use crate::plan::selinux::Labels;
 use crate::store;
 use crate::types::{ContainerId, Signal};
 
@@ -116,11 +117,17 @@ pub fn prepare(
         effect("make directory", &shared, world.make_dir(&shared, 0o700))?;
         effect("link", &path, world.link(&shared, &path))?;
     }
+    let labels = selinux::prepare(&definition, layout, &conf, world)?;
+    let place = root::Place {
+        definition: &definition,
+        layout,
+        context: labels.as_ref().map(|labels| labels.mount.to_string()),
+    };
     let root::Made {
         rootfs,
         image,
         mapping,
-    } = root::make(&definition, layout, &conf, world)?;
+    } = root::make(&place, &conf, world)?;
     guard::check(&rootfs)?;
     let ground = Ground {
         definition: &definition,
@@ -130,6 +137,7 @@ pub fn prepare(
         image: &image,
         conf: &conf,
         mapping: mapping.as_ref(),
+        labels: labels.as_ref(),
     };
     let planned = write_bundle(&ground, world)?;
     Ok(Prepared {
@@ -153,7 +161,7 @@ pub fn check(layout: &Layout, options: &Options, conf: &Conf) -> Result<(), Prep
         etc::zone(layout.root(), name)?;
     }
     apparmor::check(&options.isolation)?;
-    files::check_labels(&options.isolation)?;
+    selinux::check(layout, options)?;
     seccomp::own(&options.isolation).map(drop)
 }
 
@@ -167,6 +175,14 @@ struct Ground<'a> {
     image: &'a ImageDefaults,
     conf: &'a Conf,
     mapping: Option<&'a Mapping>,
+    labels: Option<&'a Labels>,
+}
+
+impl Ground<'_> {
+    /// The label of the container's files.
+    fn file_label(&self) -> Option<String> {
+        self.labels.map(|labels| labels.mount.to_string())
+    }
 }
 
 /// Writes files and config.json.
@@ -214,6 +230,12 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Bundle, Prepar
         effect("copy", from, world.copy_file(from, to, 0o644))?;
         if let Some(owner) = root {
             effect("give away", to, world.hand_over(to, owner, 0o644))?;
+        }
+    }
+    if let Some(label) = ground.file_label() {
+        let copies = planned.copies.iter().map(|(_, to)| to);
+        for path in planned.etc.iter().map(|(path, _)| path).chain(copies) {
+            effect("label", path, world.relabel(path, &label))?;
         }
     }
     if !read_only {

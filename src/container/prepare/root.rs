@@ -20,13 +20,21 @@ pub(super) struct Made {
     pub(super) mapping: Option<Mapping>,
 }
 
+/// Whose root it is.
+pub(super) struct Place<'a> {
+    pub(super) definition: &'a Definition,
+    pub(super) layout: &'a Layout,
+    /// The label of SELinux that its files get.
+    pub(super) context: Option<String>,
+}
+
 /// The root directory, mounted if it is an image's.
 pub(super) fn make(
-    definition: &Definition,
-    layout: &Layout,
+    place: &Place,
     conf: &Conf,
     world: &mut dyn World,
 ) -> Result<Made, PrepareError> {
+    let (definition, layout) = (place.definition, place.layout);
     let id = match &definition.source {
         Source::Rootfs { path } => {
             let path = PathBuf::from(path);
@@ -37,7 +45,7 @@ pub(super) fn make(
             let mapping = userns::mapping(definition, layout, conf, &[], world)?;
             userns::open_path(definition, layout, mapping.as_ref(), world)?;
             let rootfs = match definition.options.files.rootfs_overlay {
-                true => over(definition, layout, real, mapping.as_ref(), world)?,
+                true => over(place, real, mapping.as_ref(), world)?,
                 false => real,
             };
             return Ok(Made {
@@ -55,7 +63,7 @@ pub(super) fn make(
     userns::open_path(definition, layout, mapping.as_ref(), world)?;
     let layers = (lower, images.empty_dir());
     Ok(Made {
-        rootfs: mount(definition, layout, layers, mapping.as_ref(), world)?,
+        rootfs: mount(place, layers, mapping.as_ref(), world)?,
         image: defaults(&image),
         mapping,
     })
@@ -63,25 +71,24 @@ pub(super) fn make(
 
 /// A directory of the host with a layer for changes on it.
 fn over(
-    definition: &Definition,
-    layout: &Layout,
+    place: &Place,
     directory: PathBuf,
     mapping: Option<&Mapping>,
     world: &mut dyn World,
 ) -> Result<PathBuf, PrepareError> {
     // It is there, so that nothing stands in for a missing layer.
     let layers = (vec![directory.clone()], directory);
-    mount(definition, layout, layers, mapping, world)
+    mount(place, layers, mapping, world)
 }
 
 /// Mounts layers, and an empty directory where there is none.
 fn mount(
-    definition: &Definition,
-    layout: &Layout,
+    place: &Place,
     (lower, empty): (Vec<PathBuf>, PathBuf),
     mapping: Option<&Mapping>,
     world: &mut dyn World,
 ) -> Result<PathBuf, PrepareError> {
+    let (definition, layout) = (place.definition, place.layout);
     let own = layout.rootfs(&definition.id);
     let overlay = Overlay {
         lower,
@@ -90,6 +97,7 @@ fn mount(
         target: layout.bundle(&definition.id).join("rootfs"),
         empty,
         idmap: mapping.and_then(|mapping| idmap(mapping, definition, layout)),
+        context: place.context.clone(),
     };
     effect("make directory", &own, world.make_dir(&own, 0o700))?;
     // The upper directory is the container's `/` and must be readable by its users.

@@ -49,7 +49,7 @@ pub(super) fn prepare(
     effect(
         "write secrets to",
         &place,
-        world.mount_private(&place, &given.files),
+        world.mount_private(&place, &given.files, ground.file_label().as_deref()),
     )?;
     let mounts = given.mounts.into_iter();
     facts.secrets = mounts

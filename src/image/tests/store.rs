@@ -447,6 +447,7 @@ fn layers_mount_as_one_tree() {
         let writable = Writable {
             upper: &upper,
             work: &work,
+            context: None,
         };
         let target = Root::open(&merged).unwrap();
         let empty = images.empty_dir();

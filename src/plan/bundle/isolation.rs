@@ -9,6 +9,7 @@ use super::joined::{JoinedFacts, NamespaceKind, NamespaceSource};
 use super::{BundleFacts, DeviceNode, Edits, Mapping, SeccompProfile, pattern};
 use crate::definition::{Definition, Namespace, Network, parse_sysctl};
 use crate::plan::conf::Conf;
+use crate::plan::selinux::Labels;
 
 /// What the plan must know of the host's means to keep a payload apart.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -19,6 +20,8 @@ pub struct IsolationFacts {
     pub hostname: String,
     /// The profile of system calls; none: no filter.
     pub seccomp: Option<SeccompProfile>,
+    /// Labels of SELinux; none where the host has no SELinux.
+    pub labels: Option<Labels>,
     /// The AppArmor profile; none: no word of it.
     pub apparmor: Option<String>,
     /// Device nodes of the host.
@@ -114,6 +117,13 @@ pub(super) fn plan(definition: &Definition, facts: &BundleFacts, linux: &mut Lin
     linux
         .set_namespaces(Some(namespaces.list(&facts.joined)))
         .set_sysctl(Some(sysctls).filter(|map| !map.is_empty()))
+        .set_mount_label(
+            facts
+                .isolation
+                .labels
+                .as_ref()
+                .map(|labels| labels.mount.to_string()),
+        )
         .set_masked_paths(Some(masked(definition, facts)))
         .set_readonly_paths(Some(defaults(definition, facts, READ_ONLY)));
 }

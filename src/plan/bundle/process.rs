@@ -78,7 +78,7 @@ pub(super) fn plan(
         .set_cwd(PathBuf::from(workdir(definition, &facts.image)))
         .set_rlimits(Some(rlimits(definition, facts)?))
         .set_oom_score_adj(Some(facts.process.oom_score_adj));
-    security::plan(definition, facts, &mut process);
+    security::plan(definition, facts, systemd, &mut process);
     if options.oom_kill_disable {
         let mut resources = linux.resources().clone().unwrap_or_default();
         let mut memory: LinuxMemory = resources.memory().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! What the process may do: capabilities (capabilities(7)), `no_new_privs`, its AppArmor profile.
+//! What the process may do: capabilities (capabilities(7)), `no_new_privs`, its AppArmor profile and label of
+//! SELinux.
 
 use std::collections::HashSet;
 
@@ -27,11 +28,19 @@ const WANTED: &str = "io.containers.capabilities";
 
 type Set = HashSet<Capability>;
 
-pub(super) fn plan(definition: &Definition, facts: &BundleFacts, process: &mut Process) {
+pub(super) fn plan(
+    definition: &Definition,
+    facts: &BundleFacts,
+    systemd: bool,
+    process: &mut Process,
+) {
+    let labels = facts.isolation.labels.as_ref();
+    let label = labels.and_then(|labels| labels.first_process(systemd));
     process
         .set_capabilities(Some(capabilities(definition, facts)))
         .set_no_new_privileges(Some(definition.options.isolation.no_new_privileges))
-        .set_apparmor_profile(facts.isolation.apparmor.clone());
+        .set_apparmor_profile(facts.isolation.apparmor.clone())
+        .set_selinux_label(label.map(|label| label.to_string()));
 }
 
 /// The bounding set: what the payload can have at most.
