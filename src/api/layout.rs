@@ -156,6 +156,11 @@ impl Layout {
         self.run().join("seccomp")
     }
 
+    /// Which runtime was last looked at for known faults.
+    pub fn runtime_check(&self) -> PathBuf {
+        self.run().join("runtime-check")
+    }
+
     /// Where a client that wants to be attached from the first instruction on listens.
     pub fn client_socket(&self, id: &ContainerId) -> PathBuf {
         self.run_container(id).join("client.sock")

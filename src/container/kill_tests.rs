@@ -107,6 +107,7 @@ impl Case {
             nonce: "nonce",
             boot_id: "boot",
             now: 2,
+            limits: &[],
         };
         prepare::prepare(&self.id, &run, &mut self.world).map(drop)
     }

@@ -68,7 +68,10 @@ fn prepare_and_become(
     report: &OwnedFd,
 ) -> Result<std::convert::Infallible, Failure> {
     let ours = |error: Box<dyn Error>| (ExitCode::Error.number(), error);
+    let files = limits.files().iter();
+    let files = files.map(|file| (file.name.to_owned(), file.content.clone()));
     let run = RunFacts {
+        limits: &files.collect::<Vec<_>>(),
         layout: &context.layout,
         cgroup: &context.cgroup,
         nonce: &context.nonce,

@@ -126,7 +126,7 @@ fn update_changes_limits_and_nothing_else() {
     }
     assert_eq!(show(), "infinity infinity 73 1 infinity");
     lab.sh(&format!(
-        "unitbox rm -f web && unitbox create --name web {ROOTFS} true && [ $(systemctl show -P TasksMax unitbox-web) = 2112 ]"
+        "unitbox rm -f web && CONTAINERS_CONF=/dev/null unitbox create --name web {ROOTFS} true && [ $(systemctl show -P TasksMax unitbox-web) = 2112 ]"
     ))
     .ok();
 }

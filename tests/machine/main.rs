@@ -8,6 +8,7 @@ mod bus;
 mod conf;
 mod dependencies;
 mod differential;
+mod duties;
 mod errors;
 mod faults;
 mod harness;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::libc::{O_DIRECTORY, O_PATH};
@@ -11,7 +12,7 @@ use super::error::{PrepareError, effect};
 use super::{Ground, secrets};
 use crate::container::volumes::is_of_system;
 use crate::definition::mount::{Mount, MountKind};
-use crate::host::world::{Inside, Overlay, World};
+use crate::host::world::{Durability, Inside, Overlay, World};
 use crate::image::Images;
 use crate::plan::bundle::{FileFacts, Forbids, MountFacts, UserFacts};
 use crate::store::copy_up::FirstUse;
@@ -31,8 +32,7 @@ pub(super) fn prepare(
         let ready = source(ground, mount, (number, user), world)?;
         relabel(ground, mount, &ready.source, world)?;
         if mount.has("U") && !ready.source.as_os_str().is_empty() {
-            let given = world.chown_tree(&ready.source, user.uid, user.gid);
-            effect("change owner of", &ready.source, given)?;
+            give(ground, (number, mount), &ready.source, user, world)?;
         }
         facts.mounts.push(ready);
     }
@@ -67,6 +67,39 @@ fn relabel(
     };
     effect("label", &real, allowed)?;
     effect("label", &real, world.relabel(&real, &label))
+}
+
+/// Gives a tree to the user: once, not at each start, unless somebody else has been given it in between.
+fn give(
+    ground: &Ground,
+    (number, mount): (usize, &Mount),
+    tree: &Path,
+    user: &UserFacts,
+    world: &mut dyn World,
+) -> Result<(), PrepareError> {
+    let about = effect("look at", tree, fs::metadata(tree))?;
+    let own = ground.run.layout.container(&ground.definition.id);
+    let mark = own.join(format!("given-{number}"));
+    let said = format!(
+        "{}:{} {}:{}\n",
+        user.uid,
+        user.gid,
+        about.dev(),
+        about.ino()
+    );
+    // A layer of the container's own is a new one at each start.
+    let lasts = !mount.has("O") && mount.kind != MountKind::Image;
+    let owned = (about.uid(), about.gid()) == (user.uid, user.gid);
+    if lasts && owned && fs::read_to_string(&mark).is_ok_and(|text| text == said) {
+        return Ok(());
+    }
+    let given = world.chown_tree(tree, user.uid, user.gid);
+    effect("change owner of", tree, given)?;
+    if lasts {
+        let written = world.write_file(&mark, &said, 0o600, Durability::Cached);
+        effect("write", &mark, written)?;
+    }
+    Ok(())
 }
 
 fn source(

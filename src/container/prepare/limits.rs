@@ -1,5 +1,6 @@
 //! What the payload's cgroup can do.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
@@ -8,11 +9,13 @@ use super::Ground;
 use super::error::{PrepareError, effect};
 use crate::host::runtime::Runtime;
 use crate::plan::bundle::LimitFacts;
+use crate::plan::unit::is_overridden;
 
 pub(super) fn facts(ground: &Ground) -> Result<LimitFacts, PrepareError> {
     let mut facts = LimitFacts {
         controllers: ground.run.cgroup.controllers(),
         device_rules: device_rules(ground.runtime),
+        overridden: overridden(ground),
         ..LimitFacts::default()
     };
     for device in ground.definition.options.limits.devices() {
@@ -27,6 +30,14 @@ pub(super) fn facts(ground: &Ground) -> Result<LimitFacts, PrepareError> {
         facts.devices.insert(device.to_owned(), numbers);
     }
     Ok(facts)
+}
+
+fn overridden(ground: &Ground) -> BTreeMap<String, String> {
+    let files = ground.run.limits.iter();
+    let others = files.filter(|(name, content)| is_overridden(ground.definition, name, content));
+    others
+        .map(|(name, content)| (name.clone(), content.trim().to_owned()))
+        .collect()
 }
 
 /// crun raises RLIMIT_MEMLOCK before it loads them (up to 1.8 without asking whether it must) and fails where it may not,

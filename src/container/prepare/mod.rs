@@ -10,6 +10,7 @@ mod guard;
 mod hooks;
 mod isolation;
 mod joined;
+mod known;
 mod limits;
 mod process;
 mod root;
@@ -66,6 +67,8 @@ pub struct RunFacts<'a> {
     pub boot_id: &'a str,
     /// Microseconds since the epoch.
     pub now: u64,
+    /// Names and contents of the limits of the unit's cgroup.
+    pub limits: &'a [(String, String)],
 }
 
 /// Reads a definition.
@@ -140,10 +143,12 @@ pub fn prepare(
         labels: labels.as_ref(),
     };
     let planned = write_bundle(&ground, world)?;
+    let mut warnings = planned.warnings;
+    warnings.extend(known::escapes(layout, &runtime, world));
     Ok(Prepared {
         runtime,
         stop_signal: planned.stop_signal,
-        warnings: planned.warnings,
+        warnings,
         definition,
     })
 }

@@ -18,6 +18,8 @@ pub struct LimitFacts {
     pub device_rules: bool,
     /// Major and minor number of each device that has a limit.
     pub devices: BTreeMap<String, (i64, i64)>,
+    /// Files of the unit's cgroup that say something else than the definition, as a drop-in makes them.
+    pub overridden: BTreeMap<String, String>,
 }
 
 pub(super) fn plan(
@@ -180,8 +182,17 @@ impl Plan<'_> {
         (!all.is_empty()).then_some(all)
     }
 
+    /// What the unit has been given by others holds from the payload's first instruction on; runtimes write this last.
     fn unified(&mut self) -> Option<HashMap<String, String>> {
         let mut all = HashMap::new();
+        for (file, value) in &self.facts.overridden {
+            let controller = file.split('.').next().unwrap_or_default();
+            // Lists of devices take a write each: the monitor does these, as it does what becomes nothing.
+            let one = !value.is_empty() && !value.contains('\n') && controller != "io";
+            if one && self.has(controller) {
+                all.insert(file.clone(), value.clone());
+            }
+        }
         for (file, value) in &self.limits.cgroup_conf {
             let controller = file.split('.').next().unwrap_or_default();
             if controller == "cgroup" || self.has(controller) {
@@ -222,6 +233,7 @@ mod tests {
             controllers: controllers.iter().map(|name| (*name).to_owned()).collect(),
             device_rules: true,
             devices: [("/dev/sda".to_owned(), (8, 0))].into(),
+            overridden: BTreeMap::new(),
         };
         let mut warnings = Vec::new();
         let mut plan = Plan {
