@@ -10,18 +10,27 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::bundle::{self, BundleFacts, ImageDefaults, LimitFacts, UserFacts};
+use super::bundle::{
+    self, BundleFacts, CdiFile, DeviceNode, Forbids, ImageDefaults, LimitFacts, MountFacts,
+    NamespaceKind, NamespaceSource, SeccompProfile, UserFacts,
+};
+use super::conf::Conf;
 use super::selinux::{Contexts, LabelWish, Labels};
 use super::unit::{Unit, UnitFacts};
 use crate::api::Layout;
-use crate::definition::{Arity, Definition, Options, Source, VERSION, options};
-use crate::types::ContainerId;
+use crate::definition::mount::MountKind;
+use crate::definition::{Arity, Definition, Options, Source, VERSION, options, parse_capability};
+use crate::types::{ContainerId, UnitName};
 
 struct Case {
     name: String,
     definition: Definition,
     facts: BundleFacts,
     systemd: u32,
+    /// Units that must run before it.
+    units: Vec<UnitName>,
+    /// Sources of mounts that are files.
+    files: Vec<String>,
 }
 
 fn directory() -> PathBuf {
@@ -55,6 +64,8 @@ fn case(path: &Path) -> Case {
         },
         facts: facts(),
         systemd: 257,
+        units: Vec::new(),
+        files: Vec::new(),
         name,
     };
     let text = fs::read_to_string(path).unwrap();
@@ -169,12 +180,100 @@ impl Case {
             }
             "no-device-rules" => self.facts.limits.device_rules = false,
             "systemd" => self.systemd = number(),
+            "unit" => self.units.push(UnitName::of(&value.parse().unwrap())),
+            other if self.learn_of_host(other, value) => {}
             other => panic!("{}: no fact {other}", self.name),
         }
     }
 
+    /// Whether the fact is one of these.
+    fn learn_of_host(&mut self, key: &str, value: &str) -> bool {
+        let facts = &mut self.facts;
+        let words: Vec<&str> = value.split(' ').collect();
+        let pair = || value.split_once(' ').unwrap();
+        match key {
+            "conf" => facts.conf = Conf::parse(value, "containers.conf").unwrap(),
+            "hook" => facts
+                .hooks
+                .files
+                .push((pair().0.to_owned(), pair().1.to_owned())),
+            "cdi" => {
+                let file = CdiFile::parse(pair().1).unwrap();
+                facts.isolation.cdi.extend(file.device(pair().0).unwrap());
+            }
+            "device" => facts.isolation.devices.push(DeviceNode {
+                host: words[0].into(),
+                path: words[1].into(),
+                block: words[2] == "b",
+                major: words[3].parse().unwrap(),
+                minor: words[4].parse().unwrap(),
+                mode: 0o660,
+                uid: 0,
+                gid: 6,
+                access: words[5].to_owned(),
+            }),
+            "limited-device" => {
+                let numbers = (words[1].parse().unwrap(), words[2].parse().unwrap());
+                facts.limits.devices.insert(words[0].to_owned(), numbers);
+            }
+            "unit-limit" => {
+                let (file, value) = pair();
+                facts
+                    .limits
+                    .overridden
+                    .insert(file.to_owned(), value.to_owned());
+            }
+            "capabilities" => {
+                let names = words.iter().map(|name| parse_capability(name).unwrap());
+                facts.isolation.host_capabilities = names.collect();
+            }
+            "joined" => facts
+                .joined
+                .sources
+                .push((kind(words[0]), source(words[1]))),
+            "joined-shm" => facts.joined.shm = Some(value.into()),
+            "joined-hosts" => facts.joined.hosts = Some(value.to_owned()),
+            "joined-hostname" => facts.joined.hostname = Some(value.to_owned()),
+            "base-hosts" => facts.etc.base_hosts = value.to_owned(),
+            "host-address" => facts.etc.host_address = Some(value.parse().unwrap()),
+            "zone" => facts.etc.zone = Some(value.into()),
+            "init" => facts.process.init = Some(value.into()),
+            "seccomp" => facts.isolation.seccomp = SeccompProfile::parse(value).ok(),
+            "crun" => facts.process.crun = true,
+            "file" => self.files.push(value.to_owned()),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Sources as the prepare worker finds them: directories, unless a fact says that it is a file.
+    fn mounts(&self) -> Vec<MountFacts> {
+        let mounts = self.definition.options.files.effective().iter();
+        let facts = mounts.map(|mount| MountFacts {
+            source: match mount.kind {
+                MountKind::Volume => {
+                    format!("/var/lib/unitbox/volumes/{}/_data", mount.source).into()
+                }
+                MountKind::Image => "/run/unitbox/x/mounts/0".into(),
+                MountKind::Tmpfs | MountKind::Ramfs | MountKind::Devpts => PathBuf::new(),
+                MountKind::Bind | MountKind::Glob => PathBuf::from(&mount.source),
+            },
+            directory: !self.files.contains(&mount.source),
+            forbids: match mount.kind {
+                MountKind::Volume => Forbids::VOLUME,
+                _ => Forbids::default(),
+            },
+            overlay: mount
+                .has("O")
+                .then(|| ("/run/unitbox/x/upper".into(), "/run/unitbox/x/work".into())),
+        });
+        facts.collect()
+    }
+
     fn bundle(&self) -> String {
-        let bundle = bundle::plan(&self.definition, &self.facts).unwrap();
+        let mut facts = self.facts.clone();
+        facts.files.mounts = self.mounts();
+        let bundle = bundle::plan(&self.definition, &facts).unwrap();
         let mut config = serde_json::to_value(&bundle.spec).unwrap();
         sort_sets(&mut config);
         let files: serde_json::Map<String, Value> = bundle
@@ -191,9 +290,28 @@ impl Case {
             systemd: self.systemd,
             monitor: Path::new("/usr/libexec/unitbox/unitbox-monitor"),
             layout: &Layout::new("/"),
-            dependencies: &[],
+            dependencies: &self.units,
         };
         Unit::of(&self.definition, &facts).render()
+    }
+}
+
+fn kind(name: &str) -> NamespaceKind {
+    let all = [
+        NamespaceKind::Network,
+        NamespaceKind::Ipc,
+        NamespaceKind::Uts,
+        NamespaceKind::Pid,
+        NamespaceKind::Cgroup,
+    ];
+    let found = all.into_iter().find(|kind| kind.file() == name);
+    found.unwrap_or_else(|| panic!("no namespace {name}"))
+}
+
+fn source(text: &str) -> NamespaceSource {
+    match text {
+        "host" => NamespaceSource::Host,
+        path => NamespaceSource::Path(path.into()),
     }
 }
 
@@ -230,7 +348,7 @@ fn every_plan_is_as_it_was() {
         }
     }
     assert!(changed.is_empty(), "{}", changed.join("\n"));
-    assert!(cases.len() >= 40, "{} cases", cases.len());
+    assert!(cases.len() >= 60, "{} cases", cases.len());
 }
 
 /// The lines that are only in one of both.

@@ -84,32 +84,6 @@ fn planned(definition: &Definition, image: &ImageDefaults, controllers: &[&str])
     plan(definition, &facts(image, controllers)).unwrap()
 }
 
-/// The whole config.json, so that no change of it goes unseen.
-#[test]
-fn config_json_is_as_it_should_be() {
-    let bundle = planned(
-        &definition(&["sh"], Options::default()),
-        &ImageDefaults::default(),
-        &[],
-    );
-    let mut value = serde_json::to_value(&bundle.spec).unwrap();
-    // Sets have no order of their own.
-    for set in ["bounding", "effective", "permitted"] {
-        let list = value
-            .pointer_mut(&format!("/process/capabilities/{set}"))
-            .unwrap();
-        list.as_array_mut()
-            .unwrap()
-            .sort_by_key(ToString::to_string);
-    }
-    let text = format!("{}\n", serde_json::to_string_pretty(&value).unwrap());
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/plan/bundle/golden.json");
-    if std::env::var_os("UNITBOX_UPDATE_GOLDEN").is_some() {
-        std::fs::write(path, &text).unwrap();
-    }
-    assert_eq!(text, std::fs::read_to_string(path).unwrap());
-}
-
 fn args_of(definition: &Definition, image: &ImageDefaults) -> Vec<String> {
     let bundle = planned(definition, image, &[]);
     bundle
