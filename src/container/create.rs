@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{
     ContainerError, Site, defaults, dependencies, environment, names, prepare, unit, volumes,
 };
-use crate::definition::mount::MountKind;
+use crate::definition::mount::{IdmapOption, MountKind};
 use crate::definition::{Definition, DefinitionError, Options, Source, VERSION};
 use crate::host::cgroup::check_unified;
 use crate::host::runtime::Runtime;
@@ -124,6 +124,14 @@ fn rootfs_source(wish: &mut Wish) -> Result<Source, ContainerError> {
     {
         match option {
             "O" => wish.options.files.rootfs_overlay = true,
+            _ if option == "idmap" || option.starts_with("idmap=") => {
+                let idmap = option.strip_prefix("idmap=").unwrap_or_default();
+                if !idmap.is_empty() {
+                    let parsed: Result<IdmapOption, String> = idmap.parse();
+                    parsed.map_err(|_| DefinitionError::RootfsOption(option.to_owned()))?;
+                }
+                wish.options.files.rootfs_idmap = Some(idmap.to_owned());
+            }
             _ => return Err(DefinitionError::RootfsOption(option.to_owned()).into()),
         }
         wish.from = path.to_owned();

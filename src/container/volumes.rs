@@ -179,7 +179,7 @@ fn image_volumes(image: &Image, mode: ImageVolumes) -> Result<Vec<Mount>, Contai
     let (kind, options): (_, &[&str]) = match mode {
         ImageVolumes::Ignore => return Ok(Vec::new()),
         ImageVolumes::Bind => (MountKind::Volume, &["rprivate", "rw", "nodev", "exec"]),
-        ImageVolumes::Tmpfs => (MountKind::Tmpfs, &["rprivate", "rw", "nodev"]),
+        ImageVolumes::Tmpfs => (MountKind::Tmpfs, &["rprivate", "rw", "nodev", "exec"]),
     };
     let mut mounts: Vec<Mount> = Vec::new();
     for volume in &image.config.volumes {
@@ -219,19 +219,10 @@ fn mounts_of(layout: &Layout, wish: &str) -> Result<Vec<Mount>, ContainerError> 
     let volumes = mounts.filter(|mount| !made.contains(&mount.kind));
     let changed = volumes.map(|mut mount| {
         mount.flag = MountFlag::Inherited;
-        if words.iter().any(|word| ["ro", "rw"].contains(word)) {
-            mount
-                .options
-                .retain(|own| !["ro", "rw"].contains(&own.as_str()));
+        // Options stand in for all that the other container has, as in Podman; a layer for changes is more than that.
+        if !words.is_empty() && !mount.has("O") {
+            mount.options = words.iter().map(|word| (*word).to_owned()).collect();
         }
-        if words.contains(&"z") {
-            mount
-                .options
-                .retain(|own| !["z", "Z"].contains(&own.as_str()));
-        }
-        mount
-            .options
-            .extend(words.iter().map(|word| (*word).to_owned()));
         mount
     });
     Ok(changed.collect())

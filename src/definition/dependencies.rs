@@ -1,6 +1,6 @@
 //! Containers that a container cannot be without.
 
-use super::{Namespace, Network, Options};
+use super::{Namespace, Network, Options, UserNamespace};
 
 impl Options {
     /// The containers whose namespaces are joined, and the required ones, each once: as the user named them, or by id
@@ -34,7 +34,11 @@ impl Options {
             Some(Namespace::Container(text)) => Some((flag, text.as_str())),
             _ => None,
         });
-        network.into_iter().chain(named).collect()
+        let user = match &isolation.user.mode {
+            Some(UserNamespace::Container(text)) => Some(("--userns", text.as_str())),
+            _ => None,
+        };
+        network.into_iter().chain(named).chain(user).collect()
     }
 
     /// Replaces what the user named the containers by their ids.
@@ -55,6 +59,9 @@ impl Options {
             if let Some(Namespace::Container(text)) = mode {
                 *text = id_of(text)?;
             }
+        }
+        if let Some(UserNamespace::Container(text)) = &mut isolation.user.mode {
+            *text = id_of(text)?;
         }
         if let Network::Container(text) = &mut self.network {
             *text = id_of(text)?;

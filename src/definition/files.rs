@@ -33,6 +33,8 @@ pub struct FileOptions {
     pub secrets: Vec<Secret>,
     /// `--rootfs DIR:O`: changes go to a layer of the container's own.
     pub rootfs_overlay: bool,
+    /// `--rootfs DIR:idmap`: its files belong to other users than on disk, by this mapping; empty: the container's.
+    pub rootfs_idmap: Option<String>,
 }
 
 /// What becomes of the volumes that an image names.

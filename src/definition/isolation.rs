@@ -237,5 +237,8 @@ pub fn parse_sysctl(text: &str) -> Result<(String, String), String> {
     if value.trim() != value || value.chars().any(char::is_control) {
         return Err("white space around the value, or control characters in it".to_owned());
     }
+    if value.contains('=') {
+        return Err("a value with = in it".to_owned());
+    }
     Ok((key.to_owned(), value.to_owned()))
 }

@@ -1,6 +1,10 @@
 //! One mount, as a user wants it, and the rules for its options.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
+
+use super::IdRange;
 
 /// What is mounted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -80,10 +84,75 @@ impl Mount {
         self.options.iter().any(|own| own == option)
     }
 
+    /// The mapping of the option `idmap`: one of its own, or none for the container's. None without the option.
+    pub fn idmap(&self) -> Option<Result<Option<IdmapOption>, String>> {
+        let own = self.value_of("idmap").map(|text| text.parse().map(Some));
+        own.or_else(|| self.has("idmap").then_some(Ok(None)))
+    }
+
     /// The value of an option `KEY=value`.
     pub fn value_of(&self, key: &str) -> Option<&str> {
         let values = self.options.iter().filter_map(|own| own.strip_prefix(key));
         values.filter_map(|rest| rest.strip_prefix('=')).next()
+    }
+}
+
+/// A mapping of a mount's own: `uids=0-100000-10#10-200000-1;gids=...`, from the ids on disk to those of the host, or with
+/// `@` before one to those of the container.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct IdmapOption {
+    uids: Vec<(IdRange, bool)>,
+    gids: Vec<(IdRange, bool)>,
+}
+
+impl FromStr for IdmapOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut found = Self::default();
+        for part in text.split(';').filter(|part| !part.is_empty()) {
+            let (key, ranges) = part.split_once('=').unwrap_or((part, ""));
+            let list = match key {
+                "uids" => &mut found.uids,
+                "gids" => &mut found.gids,
+                _ => return Err(format!("unknown option {key:?}")),
+            };
+            for range in ranges.split('#') {
+                let relative = range.strip_prefix('@');
+                let ids = relative.unwrap_or(range).split('-');
+                let ids: Option<Vec<u32>> = ids.map(|id| id.parse().ok()).collect();
+                let Some([disk, host, size]) = ids.as_deref() else {
+                    return Err(format!("{range:?} is not FROM-TO-SIZE"));
+                };
+                list.push((IdRange::new(*disk, *host, *size)?, relative.is_some()));
+            }
+        }
+        match found.uids.is_empty() || found.gids.is_empty() {
+            true => Err("a mapping needs both uids= and gids=".to_owned()),
+            false => Ok(found),
+        }
+    }
+}
+
+impl IdmapOption {
+    /// Users and groups, from those on disk to those of the host; the functions tell the host's of a container. None if
+    /// the container lacks one.
+    pub fn absolute(
+        &self,
+        user: impl Fn(u32) -> Option<u32>,
+        group: impl Fn(u32) -> Option<u32>,
+    ) -> Option<(Vec<IdRange>, Vec<IdRange>)> {
+        let all = |ranges: &[(IdRange, bool)], host: &dyn Fn(u32) -> Option<u32>| {
+            let one = |(range, relative): &(IdRange, bool)| {
+                let first = match relative {
+                    true => host(range.host)?,
+                    false => range.host,
+                };
+                IdRange::new(range.container, first, range.size).ok()
+            };
+            ranges.iter().map(one).collect::<Option<Vec<IdRange>>>()
+        };
+        Some((all(&self.uids, &user)?, all(&self.gids, &group)?))
     }
 }
 
@@ -114,7 +183,9 @@ const EXCLUSIVE: &[&[&str]] = &[
 ];
 
 /// Options with a value.
-const VALUED: &[&str] = &["size", "mode", "upperdir", "workdir", "uid", "gid", "max"];
+const VALUED: &[&str] = &[
+    "size", "mode", "upperdir", "workdir", "uid", "gid", "max", "idmap",
+];
 
 /// Refuses options of which a mount may have only one.
 ///
@@ -127,6 +198,10 @@ pub(super) fn check_exclusive(options: &[String]) -> Result<(), String> {
             let words: Vec<String> = group.iter().map(|word| format!("{word:?}")).collect();
             return Err(format!("only one of {} may be given", words.join(", ")));
         }
+    }
+    let mapped = |own: &&String| *own == "idmap" || own.starts_with("idmap=");
+    if options.iter().filter(mapped).count() > 1 {
+        return Err("\"idmap\" may be given once".to_owned());
     }
     for key in VALUED {
         let value = |own: &&String| {
@@ -216,6 +291,32 @@ mod tests {
     fn paths_are_cleaned_by_their_text() {
         assert_eq!(clean("/a//b/./c/../d/"), "/a/b/d");
         assert_eq!(clean("/../.."), "/");
+    }
+
+    #[test]
+    fn a_mapping_of_a_mount_is_of_disk_and_host_or_container() {
+        let of = |text: &str| {
+            let parsed: IdmapOption = text.parse()?;
+            let host = |id| (id < 10).then_some(id + 1000);
+            let found = parsed.absolute(host, host).ok_or("not there")?;
+            let show = |ranges: Vec<IdRange>| ranges.iter().map(ToString::to_string).collect();
+            Ok::<(Vec<String>, Vec<String>), String>((show(found.0), show(found.1)))
+        };
+        let text = "uids=0-1-10#10-11-10;gids=@0-3-2";
+        let expected = ["0:1:10".to_owned(), "10:11:10".to_owned()].to_vec();
+        assert_eq!(of(text), Ok((expected, vec!["0:1003:2".to_owned()])));
+        for bad in [
+            "bogus",
+            "",
+            "uids=0-1-10",
+            "gids=0-1-10",
+            "uids=0-1;gids=0-1-1",
+            "uids=0-1-0;gids=0-1-1",
+            "uids=0-1-1;gids=0-x-1",
+            "uids=@0-10-1;gids=0-1-1",
+        ] {
+            assert!(of(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl IdRange {
         (offset < self.size).then(|| self.host + offset)
     }
 
-    fn new(container: u32, host: u32, size: u32) -> Result<Self, String> {
+    pub(super) fn new(container: u32, host: u32, size: u32) -> Result<Self, String> {
         let ends = [container.checked_add(size), host.checked_add(size)];
         if size == 0 || ends.contains(&None) {
             return Err("the size is 0, or ids get larger than 4294967294".to_owned());
@@ -86,6 +86,17 @@ pub enum UserNamespace {
     Host,
     /// A new one in which every user is the same as on the host.
     KeepId,
+    /// The same, and who the payload is if neither user nor image say so; its group is given in any case.
+    KeepIdAs {
+        /// User; none: root.
+        uid: Option<u32>,
+        /// Group; none: root's.
+        gid: Option<u32>,
+    },
+    /// That of another container.
+    Container(String),
+    /// That of a file (namespaces(7)).
+    Path(String),
     /// A new one with ids of the host that no other container has.
     Auto {
         /// How many; none: as the image needs.
@@ -106,15 +117,30 @@ impl FromStr for UserNamespace {
             ("host", "") => Ok(Self::Host),
             ("keep-id", "") => Ok(Self::KeepId),
             ("auto", options) => auto(options),
-            ("keep-id", _) => Err("keep-id takes options for rootless containers only".to_owned()),
-            ("nomap", _) => Err("nomap is for rootless containers only".to_owned()),
-            ("container" | "ns", _) => {
-                Err("this version does not join user namespaces yet".to_owned())
-            }
+            ("keep-id", options) => keep_id(options),
+            ("nomap", "") => Err("nomap is for rootless containers only".to_owned()),
+            ("container", name) if !name.is_empty() => Ok(Self::Container(name.to_owned())),
+            ("ns", path) if path.starts_with('/') => Ok(Self::Path(path.to_owned())),
+            ("ns", _) => Err("not an absolute path".to_owned()),
             ("private", "") => Err("private needs --uidmap or --gidmap instead".to_owned()),
-            _ => Err("not host, keep-id or auto".to_owned()),
+            _ => Err("not host, keep-id, auto, container:NAME or ns:PATH".to_owned()),
         }
     }
+}
+
+fn keep_id(options: &str) -> Result<UserNamespace, String> {
+    let (mut uid, mut gid) = (None, None);
+    for option in options.split(',') {
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        let id = || value.parse().map_err(|_| format!("{key} is not a number"));
+        match key {
+            "uid" => uid = Some(id()?),
+            "gid" => gid = Some(id()?),
+            "size" => return Err("a size of keep-id is for rootless containers only".to_owned()),
+            _ => return Err(format!("keep-id has no option {key:?}")),
+        }
+    }
+    Ok(UserNamespace::KeepIdAs { uid, gid })
 }
 
 fn auto(options: &str) -> Result<UserNamespace, String> {
@@ -136,9 +162,17 @@ fn auto(options: &str) -> Result<UserNamespace, String> {
 
 impl fmt::Display for UserNamespace {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Auto { size, uids, gids } = self else {
-            let plain = *self == Self::Host;
-            return out.write_str(if plain { "host" } else { "keep-id" });
+        let (size, uids, gids) = match self {
+            Self::Auto { size, uids, gids } => (size, uids, gids),
+            Self::Host => return out.write_str("host"),
+            Self::KeepId => return out.write_str("keep-id"),
+            Self::KeepIdAs { uid, gid } => {
+                let ids = [("uid", uid), ("gid", gid)].into_iter();
+                let given = ids.filter_map(|(key, id)| Some(format!("{key}={}", (*id)?)));
+                return write!(out, "keep-id:{}", given.collect::<Vec<_>>().join(","));
+            }
+            Self::Container(name) => return write!(out, "container:{name}"),
+            Self::Path(path) => return write!(out, "ns:{path}"),
         };
         let size = size.map(|size| format!("size={size}"));
         let uids = uids.iter().map(|range| format!("uidmapping={range}"));
@@ -172,6 +206,17 @@ impl UserOptions {
     pub fn has_mapping(&self) -> bool {
         let named = self.subuid_name.is_some() || self.subgid_name.is_some();
         named || !self.uids.is_empty() || !self.gids.is_empty()
+    }
+
+    /// Who the payload is by `keep-id`, if nobody else says so: user and group.
+    pub fn kept_ids(&self) -> Option<(u32, u32)> {
+        match self.mode {
+            Some(UserNamespace::KeepId) => Some((0, 0)),
+            Some(UserNamespace::KeepIdAs { uid, gid }) => {
+                Some((uid.unwrap_or(0), gid.unwrap_or(0)))
+            }
+            _ => None,
+        }
     }
 
     /// Two ranges that hold the same id of container or host, which the kernel refuses.
@@ -212,6 +257,36 @@ mod tests {
             ("0:-1:1", Err(())),
         ] {
             assert_eq!(parse_mapping(text).map_err(drop), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn modes_are_read_and_refused_as_podman_does_for_root() {
+        for good in [
+            "host",
+            "keep-id",
+            "keep-id:uid=5",
+            "keep-id:uid=5,gid=6",
+            "auto",
+            "container:web",
+            "ns:/proc/1/ns/user",
+        ] {
+            let mode: UserNamespace = good.parse().unwrap();
+            assert_eq!(mode.to_string(), good);
+        }
+        for bad in [
+            "keep-id:size=9",
+            "keep-id:x=9",
+            "keep-id:uid=x",
+            "nomap",
+            "nomap:x",
+            "private",
+            "container:",
+            "ns:",
+            "ns:relative",
+            "sideways",
+        ] {
+            assert!(bad.parse::<UserNamespace>().is_err(), "{bad}");
         }
     }
 

@@ -45,8 +45,10 @@ mod armed {
     use super::super::filter::Filter;
     use super::super::pins::Pin;
     use super::super::runtime::Command;
-    use super::super::world::{Durability, Host, Inside, Overlay, PrivateFile, World};
+    use super::super::world::{Durability, Host, Inside, MappedBind, Overlay, PrivateFile, World};
     use super::Who;
+    use crate::store::copy_tree::Shift;
+    use crate::store::copy_up::FirstUse;
 
     /// An effect was done.
     pub fn hit(who: Who) {
@@ -179,8 +181,31 @@ mod armed {
             self.after(Host.rename(from, to))
         }
 
-        fn make_inside(&mut self, root: &Path, path: &Path, what: Inside) -> io::Result<()> {
-            self.after(Host.make_inside(root, path, what))
+        fn make_inside(
+            &mut self,
+            root: &Path,
+            path: &Path,
+            what: Inside,
+            maker: (u32, u32),
+        ) -> io::Result<()> {
+            self.after(Host.make_inside(root, path, what, maker))
+        }
+
+        fn bind_mapped(
+            &mut self,
+            source: &Path,
+            target: &Path,
+            bind: &MappedBind,
+        ) -> io::Result<()> {
+            self.after(Host.bind_mapped(source, target, bind))
+        }
+
+        fn copy_shifted(&mut self, from: &Path, to: &Path, shift: &Shift) -> io::Result<()> {
+            self.after(Host.copy_shifted(from, to, shift))
+        }
+
+        fn mount_shm(&mut self, target: &Path, size: u64, owner: (u32, u32)) -> io::Result<()> {
+            self.after(Host.mount_shm(target, size, owner))
         }
 
         fn bind_inside(&mut self, root: &Path, path: &Path, target: &Path) -> io::Result<()> {
@@ -191,9 +216,10 @@ mod armed {
             &mut self,
             target: &Path,
             files: &[PrivateFile],
+            owner: (u32, u32),
             context: Option<&str>,
         ) -> io::Result<()> {
-            self.after(Host.mount_private(target, files, context))
+            self.after(Host.mount_private(target, files, owner, context))
         }
 
         fn copy_up(
@@ -201,7 +227,7 @@ mod armed {
             volume: &Path,
             root: &Path,
             target: &Path,
-            first: crate::store::copy_up::FirstUse,
+            first: &FirstUse,
         ) -> io::Result<()> {
             self.after(Host.copy_up(volume, root, target, first))
         }

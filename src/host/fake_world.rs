@@ -11,7 +11,9 @@ use std::time::Duration;
 use super::filter::Filter;
 use super::pins::Pin;
 use super::runtime::Command;
-use super::world::{Durability, Host, Inside, Overlay, PrivateFile, World};
+use super::world::{Durability, Host, Inside, MappedBind, Overlay, PrivateFile, World};
+use crate::store::copy_tree::Shift;
+use crate::store::copy_up::FirstUse;
 
 /// How far an effect got that the cut hit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct FakeWorld {
     cut: Option<(usize, Depth)>,
     /// What must never happen.
     pub(crate) violations: Vec<String>,
+    /// A kernel or file system that maps no ids.
+    pub(crate) maps_no_ids: bool,
 }
 
 impl FakeWorld {
@@ -59,6 +63,7 @@ impl FakeWorld {
             cgroups: BTreeSet::new(),
             cut: None,
             violations: Vec::new(),
+            maps_no_ids: false,
         }
     }
 
@@ -202,6 +207,9 @@ impl World for FakeWorld {
                 return Err(io::ErrorKind::NotFound.into());
             }
         }
+        if self.maps_no_ids && overlay.idmap.is_some() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let target = overlay.target.clone();
         self.effect(
             |world| {
@@ -336,8 +344,43 @@ impl World for FakeWorld {
         )
     }
 
-    fn make_inside(&mut self, root: &Path, path: &Path, what: Inside) -> io::Result<()> {
-        self.effect(|_| Host.make_inside(root, path, what), |_, _| {})
+    fn make_inside(
+        &mut self,
+        root: &Path,
+        path: &Path,
+        what: Inside,
+        maker: (u32, u32),
+    ) -> io::Result<()> {
+        self.effect(|_| Host.make_inside(root, path, what, maker), |_, _| {})
+    }
+
+    fn bind_mapped(&mut self, _: &Path, target: &Path, _: &MappedBind) -> io::Result<()> {
+        self.effect(
+            |world| {
+                fs::create_dir_all(target)?;
+                world.mounts.insert(target.to_owned());
+                Ok(())
+            },
+            |_, _| fs::create_dir_all(target).unwrap_or_default(),
+        )
+    }
+
+    fn copy_shifted(&mut self, from: &Path, to: &Path, shift: &Shift) -> io::Result<()> {
+        self.effect(
+            |_| Host.copy_shifted(from, to, shift),
+            |_, _| fs::create_dir_all(to.join("half")).unwrap_or_default(),
+        )
+    }
+
+    fn mount_shm(&mut self, target: &Path, _size: u64, _owner: (u32, u32)) -> io::Result<()> {
+        self.effect(
+            |world| {
+                fs::create_dir_all(target)?;
+                world.mounts.insert(target.to_owned());
+                Ok(())
+            },
+            |_, _| fs::create_dir_all(target).unwrap_or_default(),
+        )
     }
 
     fn bind_inside(&mut self, _root: &Path, _path: &Path, target: &Path) -> io::Result<()> {
@@ -355,6 +398,7 @@ impl World for FakeWorld {
         &mut self,
         target: &Path,
         _files: &[PrivateFile],
+        _owner: (u32, u32),
         _context: Option<&str>,
     ) -> io::Result<()> {
         self.effect(
@@ -371,7 +415,7 @@ impl World for FakeWorld {
         volume: &Path,
         root: &Path,
         target: &Path,
-        first: crate::store::copy_up::FirstUse,
+        first: &FirstUse,
     ) -> io::Result<()> {
         self.effect(
             |_| Host.copy_up(volume, root, target, first),

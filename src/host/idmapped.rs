@@ -1,12 +1,15 @@
 //! Overlays whose files belong to other users than on disk: their layers are mounted with a mapping first.
 
-use std::fs::DirBuilder;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::world::{IdMap, Overlay};
+use nix::libc;
+
+use super::inside::open_path;
+use super::world::{IdMap, MappedBind, Overlay};
 use crate::sys::mount::{Attr, Change, open_tree_clone, tmpfs};
 use crate::sys::paths::Root;
 use crate::sys::userns::user_namespace;
@@ -48,10 +51,34 @@ pub(super) fn stage(overlay: &Overlay, idmap: &IdMap) -> io::Result<Overlay> {
         empty: mapped(&overlay.empty, "empty")?,
         idmap: None,
         context: overlay.context.clone(),
+        volatile: overlay.volatile,
     })
 }
 
+/// Binds a path on a new file or directory with a mapping; mounts below it keep their own.
+pub(super) fn bind(source: &Path, target: &Path, bind: &MappedBind) -> io::Result<()> {
+    let namespace = user_namespace(&bind.uids, &bind.gids)?;
+    // A link of the host leads where the user meant.
+    let tree = open_tree_clone(open_path(&fs::canonicalize(source)?)?, bind.recursive)?;
+    let change = Change {
+        idmap: Some(namespace.as_fd()),
+        ..Change::default()
+    };
+    tree.change(&change).map_err(unmappable)?;
+    match fs::metadata(source)?.is_dir() {
+        true => fs::create_dir_all(target)?,
+        false => fs::write(target, "")?,
+    }
+    tree.attach(open_path(target)?).map(drop)
+}
+
+/// Which file systems map ids, and since when, mount_setattr(2) tells; EINVAL is all that it says of the others.
 fn unmappable(error: io::Error) -> io::Error {
     let text = format!("map ids (Linux 5.19 and most file systems can): {error}");
-    io::Error::new(error.kind(), text)
+    let cannot = [libc::EINVAL, libc::EOPNOTSUPP, libc::ENOSYS].map(Some);
+    let kind = match cannot.contains(&error.raw_os_error()) {
+        true => io::ErrorKind::Unsupported,
+        false => error.kind(),
+    };
+    io::Error::new(kind, text)
 }

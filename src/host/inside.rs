@@ -5,11 +5,10 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Component, Path, PathBuf};
 
-use nix::libc::{EOVERFLOW, O_CREAT, O_EXCL, O_NOFOLLOW, O_PATH, O_WRONLY, S_IFDIR, S_IFMT};
+use nix::libc::{O_CREAT, O_EXCL, O_NOFOLLOW, O_PATH, O_WRONLY, S_IFDIR, S_IFMT};
 
-use crate::sys::mount::{Attr, bind_mount, tmpfs};
+use crate::sys::mount::{Attr, FsContext, bind_mount, tmpfs};
 use crate::sys::paths::{MadeDirs, Root, chmod, chown, stat};
-use crate::sys::userns::as_owner;
 use crate::sys::xattr::{get_xattr, set_xattr};
 
 /// What is to be at a path inside a root.
@@ -28,7 +27,7 @@ pub struct PrivateFile {
     pub path: PathBuf,
     /// Contents.
     pub contents: Vec<u8>,
-    /// Owner, group and mode; with `S_IFDIR` in it, it is a directory of root.
+    /// Owner, group and mode; with `S_IFDIR` in it, it is a directory, which belongs to whom all directories do.
     pub owner: (u32, u32, u32),
 }
 
@@ -68,25 +67,6 @@ pub(super) fn make(root: &Path, path: &Path, what: Inside) -> io::Result<()> {
             }
         }
     }
-}
-
-/// The same in a root whose files belong to other users than on disk: this process is nobody there (EOVERFLOW), and what
-/// is made must belong to the root's owner at first. Any other error stays what it was.
-pub(super) fn make_mapped(
-    root: &Path,
-    path: &Path,
-    what: Inside,
-    error: io::Error,
-) -> io::Result<()> {
-    if error.raw_os_error() != Some(EOVERFLOW) {
-        return Err(error);
-    }
-    let owner = stat(Root::open(root)?)?;
-    let what = match what {
-        Inside::Directory(0, 0) => Inside::Directory(owner.st_uid, owner.st_gid),
-        other => other,
-    };
-    as_owner(owner.st_uid, owner.st_gid, || make(root, path, what))
 }
 
 fn make_dirs(root: &Root, path: &Path) -> io::Result<MadeDirs> {
@@ -138,7 +118,8 @@ pub(super) fn bind(root: &Path, path: &Path, target: &Path) -> io::Result<()> {
     bind_mount(&source, &target, true).map(drop)
 }
 
-fn open_path(path: &Path) -> io::Result<OwnedFd> {
+/// A path as it is, links not followed.
+pub(super) fn open_path(path: &Path) -> io::Result<OwnedFd> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = File::options();
     let file = options
@@ -153,6 +134,7 @@ fn open_path(path: &Path) -> io::Result<OwnedFd> {
 pub(super) fn mount_private(
     target: &Path,
     files: &[PrivateFile],
+    owner: (u32, u32),
     context: Option<&str>,
 ) -> io::Result<()> {
     let bytes: usize = files
@@ -169,12 +151,16 @@ pub(super) fn mount_private(
         "/proc/self/fd/{}",
         std::os::fd::AsRawFd::as_raw_fd(&std::os::fd::AsFd::as_fd(&mount))
     ))?;
+    let make_dirs = |path: &Path, mode: u32| -> io::Result<()> {
+        let made = root.make_dirs(path, mode)?.created;
+        made.iter()
+            .try_for_each(|dir| chown(&dir.fd, owner.0, owner.1))
+    };
     for file in files {
         let (uid, gid, mode) = file.owner;
-        let parent = file.path.parent().unwrap_or(Path::new(""));
-        root.make_dirs(parent, 0o755)?;
+        make_dirs(file.path.parent().unwrap_or(Path::new("")), 0o755)?;
         if mode & S_IFDIR != 0 {
-            root.make_dirs(&file.path, mode & 0o7777)?;
+            make_dirs(&file.path, mode & 0o7777)?;
             continue;
         }
         let made =
@@ -186,6 +172,19 @@ pub(super) fn mount_private(
     }
     let target = open_path(target)?;
     mount.attach(target).map(drop)
+}
+
+/// Mounts a new tmpfs for shared memory; 0 bytes are no limit. The owner is that of the directory only: said as an option
+/// of the mount, it would be seen inside.
+pub(super) fn mount_shm(target: &Path, size: u64, owner: (u32, u32)) -> io::Result<()> {
+    fs::create_dir_all(target)?;
+    let context = FsContext::open("tmpfs")?;
+    context.set("mode", "1777")?;
+    context.set("size", size.to_string())?;
+    context.set("source", "shm")?;
+    let mount = context.mount(Attr::NOSUID | Attr::NODEV | Attr::NOEXEC)?;
+    let root = mount.attach(open_path(target)?)?;
+    chown(root, owner.0, owner.1)
 }
 
 /// Gives a file or tree to a user and group; links are not followed.

@@ -17,6 +17,8 @@ use super::pins::{self, Pin};
 use super::runtime::Command;
 use super::{cgroup, gone_is_good, idmapped, inside};
 use crate::image::{self, overlay::Writable};
+use crate::store::copy_tree::{Shift, copy_shifted};
+use crate::store::copy_up::{FirstUse, copy_up};
 use crate::sys::exec::Exec;
 use crate::sys::mount::Attr;
 use crate::sys::move_data::{Moved, pipe, read};
@@ -52,6 +54,8 @@ pub struct Overlay {
     pub idmap: Option<IdMap>,
     /// The label of SELinux that all of it has.
     pub context: Option<String>,
+    /// What is written need not survive a crash, as it goes with the run: nothing is synchronised.
+    pub volatile: bool,
 }
 
 /// The ids that files have in a mount, by those on disk.
@@ -65,6 +69,17 @@ pub struct IdMap {
     pub root: (u32, u32),
     /// A directory for mounts that are only needed while the overlay is made.
     pub staging: PathBuf,
+}
+
+/// How a bind mount shows other owners than are on disk.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MappedBind {
+    /// Text of uid_map (user_namespaces(7)): from on disk to as mounted.
+    pub uids: String,
+    /// Text of gid_map.
+    pub gids: String,
+    /// Whether mounts below the source come along, as they are.
+    pub recursive: bool,
 }
 
 /// Effects on the host.
@@ -165,17 +180,35 @@ pub trait World {
     /// # Errors
     /// As rename(2).
     fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Makes a mount point or working directory where it is missing inside a root, by descriptors.
+    /// Makes a mount point or working directory where it is missing inside a root, by descriptors; what has to be made on
+    /// the way belongs to `maker`.
     ///
     /// # Errors
     /// As openat2(2), mkdirat(2), fchownat(2).
-    fn make_inside(&mut self, root: &Path, path: &Path, what: Inside) -> io::Result<()>;
+    fn make_inside(
+        &mut self,
+        root: &Path,
+        path: &Path,
+        what: Inside,
+        maker: (u32, u32),
+    ) -> io::Result<()>;
     /// Binds what is at a path inside a root on a new file or directory, by descriptors.
     ///
     /// # Errors
     /// As openat2(2), move_mount(2).
     fn bind_inside(&mut self, root: &Path, path: &Path, target: &Path) -> io::Result<()>;
-    /// Mounts a new tmpfs of root's with these files, and with a label of SELinux.
+    /// Binds what is at a path on a new file or directory, with other owners than on disk.
+    ///
+    /// # Errors
+    /// As mount_setattr(2); `Unsupported` if the kernel or the file system maps no ids.
+    fn bind_mapped(&mut self, source: &Path, target: &Path, bind: &MappedBind) -> io::Result<()>;
+    /// Copies a tree into a new directory, with other owners.
+    ///
+    /// # Errors
+    /// A file operation that failed; what was copied so far stays.
+    fn copy_shifted(&mut self, from: &Path, to: &Path, shift: &Shift) -> io::Result<()>;
+    /// Mounts a new tmpfs that only root may enter, with these files; its directories belong to this user and group, and it
+    /// has a label of SELinux.
     ///
     /// # Errors
     /// As fsmount(2), openat2(2), write(2).
@@ -183,8 +216,14 @@ pub trait World {
         &mut self,
         target: &Path,
         files: &[PrivateFile],
+        owner: (u32, u32),
         context: Option<&str>,
     ) -> io::Result<()>;
+    /// Mounts a new tmpfs for shared memory (shm_overview(7)) of this many bytes; 0 is no limit.
+    ///
+    /// # Errors
+    /// As fsmount(2), fchownat(2).
+    fn mount_shm(&mut self, target: &Path, size: u64, owner: (u32, u32)) -> io::Result<()>;
     /// Fills a new, empty volume with what a root has at a path.
     ///
     /// # Errors
@@ -194,7 +233,7 @@ pub trait World {
         volume: &Path,
         root: &Path,
         target: &Path,
-        first: crate::store::copy_up::FirstUse,
+        first: &FirstUse,
     ) -> io::Result<()>;
     /// Gives a tree to a user and group.
     ///
@@ -265,7 +304,11 @@ impl World for Host {
 
     fn mount_overlay(&mut self, overlay: &Overlay) -> io::Result<()> {
         if let Some(idmap) = &overlay.idmap {
-            let staged = idmapped::stage(overlay, idmap)?;
+            let staged = idmapped::stage(overlay, idmap).or_else(|error| {
+                self.unmount(&idmap.staging)?;
+                gone_is_good(fs::remove_dir(&idmap.staging))?;
+                Err(error)
+            })?;
             // overlayfs makes files of its own as who mounts it, which must be somebody in the layers.
             let (uid, gid) = idmap.root;
             let mounted = as_owner(uid, gid, || self.mount_overlay(&staged));
@@ -275,10 +318,16 @@ impl World for Host {
             return mounted;
         }
         let target = fs::File::open(&overlay.target)?;
+        if overlay.volatile {
+            // Says that an earlier run ended by a crash; what it wrote is still good enough for a container that goes
+            // with its run (overlayfs documentation, "Volatile mount").
+            self.remove_tree(&overlay.work.join("work/incompat"))?;
+        }
         let writable = Writable {
             upper: &overlay.upper,
             work: &overlay.work,
             context: overlay.context.as_deref(),
+            volatile: overlay.volatile,
         };
         image::overlay::mount(
             &overlay.lower,
@@ -370,8 +419,30 @@ impl World for Host {
         gone_is_good(fs::rename(from, to))
     }
 
-    fn make_inside(&mut self, root: &Path, path: &Path, what: Inside) -> io::Result<()> {
-        inside::make(root, path, what).or_else(|error| inside::make_mapped(root, path, what, error))
+    fn make_inside(
+        &mut self,
+        root: &Path,
+        path: &Path,
+        what: Inside,
+        maker: (u32, u32),
+    ) -> io::Result<()> {
+        let make = || inside::make(root, path, what);
+        match maker {
+            (0, 0) => make(),
+            (uid, gid) => as_owner(uid, gid, make),
+        }
+    }
+
+    fn bind_mapped(&mut self, source: &Path, target: &Path, bind: &MappedBind) -> io::Result<()> {
+        idmapped::bind(source, target, bind)
+    }
+
+    fn copy_shifted(&mut self, from: &Path, to: &Path, shift: &Shift) -> io::Result<()> {
+        copy_shifted(from, to, shift)
+    }
+
+    fn mount_shm(&mut self, target: &Path, size: u64, owner: (u32, u32)) -> io::Result<()> {
+        inside::mount_shm(target, size, owner)
     }
 
     fn bind_inside(&mut self, root: &Path, path: &Path, target: &Path) -> io::Result<()> {
@@ -382,9 +453,10 @@ impl World for Host {
         &mut self,
         target: &Path,
         files: &[PrivateFile],
+        owner: (u32, u32),
         context: Option<&str>,
     ) -> io::Result<()> {
-        inside::mount_private(target, files, context)
+        inside::mount_private(target, files, owner, context)
     }
 
     fn copy_up(
@@ -392,9 +464,9 @@ impl World for Host {
         volume: &Path,
         root: &Path,
         target: &Path,
-        first: crate::store::copy_up::FirstUse,
+        first: &FirstUse,
     ) -> io::Result<()> {
-        crate::store::copy_up::copy_up(volume, root, target, first)
+        copy_up(volume, root, target, first)
     }
 
     fn chown_tree(&mut self, path: &Path, uid: u32, gid: u32) -> io::Result<()> {

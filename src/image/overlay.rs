@@ -25,6 +25,8 @@ pub struct Writable<'a> {
     pub work: &'a Path,
     /// The label of SELinux that all of the mount has.
     pub context: Option<&'a str>,
+    /// Nothing is synchronised to the disk.
+    pub volatile: bool,
 }
 
 /// Mounts layers (the topmost first, see [`super::Image::lower_dirs`]) on a directory and gives the
@@ -45,9 +47,11 @@ pub fn mount(
     let lower = shorten(lower, &mut handles)?;
     let upper = writable.map(|writable| (writable.upper, writable.work));
     let context = writable.and_then(|writable| writable.context);
+    let volatile = writable.is_some_and(|writable| writable.volatile);
     let options: Vec<_> = context
         .map(|context| ("context", Some(context)))
         .into_iter()
+        .chain(volatile.then_some(("volatile", None)))
         .collect();
     let overlay = Overlay {
         lower: &lower,

@@ -10,25 +10,22 @@ pub(super) fn of_log(log: &Path) -> (u8, String) {
     let text = fs::read_to_string(log).unwrap_or_default();
     let Some(message) = last_message(&text) else {
         return (
-            ExitCode::Error.number(),
+            ExitCode::NotExecutable.number(),
             "the runtime failed without a message".to_owned(),
         );
     };
     (code(&message), message)
 }
 
-/// Only what is said about the program itself makes 126 or 127; a missing mount source is our error, 125.
+/// As Podman has it: what is not there is 127, anything else that a runtime cannot do is 126.
 fn code(message: &str) -> u8 {
     let lower = message.to_ascii_lowercase();
-    let about_program = lower.contains("exec: \"") || lower.contains("executable");
-    let code = if !about_program {
-        ExitCode::Error
-    } else if lower.contains("permission denied") || lower.contains("is a directory") {
-        ExitCode::NotExecutable
-    } else if lower.contains("not found") || lower.contains("no such file") {
-        ExitCode::NotFound
-    } else {
-        ExitCode::NotExecutable
+    let has = |text: &str| lower.contains(text);
+    let forbidden = has("permission denied") || has("operation not permitted");
+    let missing = has("no such file or directory") || has("executable file not found");
+    let code = match missing && !forbidden {
+        true => ExitCode::NotFound,
+        false => ExitCode::NotExecutable,
     };
     code.number()
 }
@@ -81,7 +78,9 @@ mod tests {
                 127,
             ),
             ("open executable: Permission denied", 126),
-            ("mount `/x` to `/y`: No such file or directory", 125),
+            ("mount `/x` to `/y`: No such file or directory", 127),
+            ("mkdirat /x: read-only file system", 126),
+            ("mount proc: operation not permitted", 126),
         ] {
             assert_eq!(code(message), expected, "{message}");
         }

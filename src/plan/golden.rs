@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::bundle::{
-    self, BundleFacts, CdiFile, DeviceNode, Forbids, ImageDefaults, LimitFacts, MountFacts,
-    NamespaceKind, NamespaceSource, SeccompProfile, UserFacts,
+    self, BundleFacts, CdiFile, DeviceNode, Forbids, GivenFile, ImageDefaults, LimitFacts, Mapping,
+    MountFacts, NamespaceKind, NamespaceSource, SeccompProfile, UserFacts,
 };
 use super::conf::Conf;
 use super::selinux::{Contexts, LabelWish, Labels};
@@ -181,7 +181,7 @@ impl Case {
             "no-device-rules" => self.facts.limits.device_rules = false,
             "systemd" => self.systemd = number(),
             "unit" => self.units.push(UnitName::of(&value.parse().unwrap())),
-            other if self.learn_of_host(other, value) => {}
+            other if self.learn_of_host(other, value) || self.learn_of_users(other, value) => {}
             other => panic!("{}: no fact {other}", self.name),
         }
     }
@@ -246,6 +246,49 @@ impl Case {
         true
     }
 
+    fn learn_of_users(&mut self, key: &str, value: &str) -> bool {
+        let facts = &mut self.facts;
+        match key {
+            "mapping" => {
+                let ranges = Mapping::ranges(&value.replace(':', " "));
+                facts.isolation.mapping = Some(Mapping {
+                    uids: ranges.clone(),
+                    gids: ranges,
+                });
+            }
+            "user-namespace" => {
+                let source = NamespaceSource::Path(value.into());
+                facts.joined.sources.push((NamespaceKind::User, source));
+            }
+            "shm" => facts.files.shm = Some(value.into()),
+            // What is known of the user's mounts, in their order.
+            "source" => facts.files.mounts.push(MountFacts {
+                source: value.into(),
+                directory: true,
+                forbids: match value.contains("/volumes/") {
+                    true => Forbids::VOLUME,
+                    false => Forbids::default(),
+                },
+                overlay: None,
+            }),
+            "secret" => {
+                let (source, target) = value.split_once(' ').unwrap();
+                facts.files.secrets.push(GivenFile {
+                    source: source.into(),
+                    target: target.to_owned(),
+                    read_only: false,
+                });
+            }
+            "secret-env" => {
+                let (name, value) = value.split_once('=').unwrap();
+                let pair = (name.to_owned(), value.to_owned());
+                facts.files.secret_env.push(pair);
+            }
+            _ => return false,
+        }
+        true
+    }
+
     /// Sources as the prepare worker finds them: directories, unless a fact says that it is a file.
     fn mounts(&self) -> Vec<MountFacts> {
         let mounts = self.definition.options.files.effective().iter();
@@ -272,7 +315,9 @@ impl Case {
 
     fn bundle(&self) -> String {
         let mut facts = self.facts.clone();
-        facts.files.mounts = self.mounts();
+        if facts.files.mounts.is_empty() {
+            facts.files.mounts = self.mounts();
+        }
         let bundle = bundle::plan(&self.definition, &facts).unwrap();
         let mut config = serde_json::to_value(&bundle.spec).unwrap();
         sort_sets(&mut config);

@@ -17,18 +17,81 @@ use nix::sys::stat::{Mode, SFlag, UtimensatFlags, fstatat, mkdirat, mknodat, uti
 use nix::sys::time::TimeSpec;
 use nix::unistd::{linkat, symlinkat};
 
+use crate::definition::IdRange;
 use crate::sys::paths::{Root, chmod, chown, stat};
 use crate::sys::xattr::{get_xattr, list_xattrs, set_xattr};
+
+/// Which owners a copy has instead of those of its source. Without ranges, nothing changes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Shift {
+    /// Users: from `container` to `host`.
+    pub uids: Vec<IdRange>,
+    /// Groups.
+    pub gids: Vec<IdRange>,
+}
+
+/// Who owns what nobody can own (the kernel's default of `overflowuid`, proc(5)).
+const NOBODY: u32 = 65534;
+
+impl Shift {
+    /// The way back.
+    pub fn back(&self) -> Self {
+        let turn = |range: &IdRange| IdRange {
+            container: range.host,
+            host: range.container,
+            size: range.size,
+        };
+        Self {
+            uids: self.uids.iter().map(turn).collect(),
+            gids: self.gids.iter().map(turn).collect(),
+        }
+    }
+
+    /// The owner of a copy.
+    pub fn owner(&self, uid: u32, gid: u32) -> (u32, u32) {
+        let find = |ranges: &[IdRange], id| match ranges.is_empty() {
+            true => id,
+            false => (ranges.iter().find_map(|range| range.to_host(id))).unwrap_or(NOBODY),
+        };
+        (find(&self.uids, uid), find(&self.gids, gid))
+    }
+}
+
+/// How a tree is copied.
+#[derive(Clone, Copy)]
+pub(super) struct How<'a> {
+    /// Whose the copy is.
+    pub(super) shift: &'a Shift,
+    /// Attributes of overlayfs and labels are copied too: the copy is a layer as its source is.
+    pub(super) layer: bool,
+}
+
+/// Copies a layer, or an upper directory of overlayfs, into a new directory, with other owners: whiteouts, opaque
+/// directories, capabilities of files, set-id bits, hard links and labels stay what they are.
+///
+/// # Errors
+/// The first operation that failed; what was copied so far stays. All of it is on the disk otherwise.
+pub fn copy_shifted(from: &Path, to: &Path, shift: &Shift) -> io::Result<()> {
+    std::fs::create_dir(to)?;
+    let how = How { shift, layer: true };
+    let (from, to) = (Root::open(from)?, Root::open(to)?);
+    copy_tree(&from, &to, how)?;
+    let flags = O_RDONLY | O_DIRECTORY;
+    let made = to.open_in(".", flags, 0)?;
+    dress(&from.open_in(".", flags, 0)?, &made, how)?;
+    Ok(nix::unistd::syncfs(&made)?)
+}
 
 /// Copies what is in one directory into another, which is empty: contents, owners, modes, times, extended attributes,
 /// hard links. Sockets are left out. What is copied is not made durable.
 ///
 /// # Errors
 /// The first operation that failed; what was copied so far stays.
-pub(super) fn copy_tree(from: &Root, to: &Root) -> io::Result<()> {
+pub(super) fn copy_tree(from: &Root, to: &Root, how: How) -> io::Result<()> {
     let mut copy = Copy {
         from,
         to,
+        how,
         links: HashMap::new(),
         directories: vec![PathBuf::from(".")],
     };
@@ -42,16 +105,17 @@ pub(super) fn copy_tree(from: &Root, to: &Root) -> io::Result<()> {
     for directory in copy.directories.iter().skip(1).rev() {
         let source = from.open_beneath(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0)?;
         let made = to.open_beneath(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0)?;
-        dress(&source, &made)?;
+        dress(&source, &made, how)?;
     }
     Ok(())
 }
 
 /// Gives what is open the owner, mode, times and extended attributes of something else.
-pub(super) fn dress(like: &OwnedFd, made: &OwnedFd) -> io::Result<()> {
+pub(super) fn dress(like: &OwnedFd, made: &OwnedFd, how: How) -> io::Result<()> {
     let about = stat(like)?;
-    chown(made, about.st_uid, about.st_gid)?;
-    attributes(like, made)?;
+    let (uid, gid) = how.shift.owner(about.st_uid, about.st_gid);
+    chown(made, uid, gid)?;
+    attributes(like, made, how.layer)?;
     // After chown(2), which clears set-id bits.
     chmod(made, about.st_mode & 0o7777)?;
     let (accessed, modified) = times(&about);
@@ -66,12 +130,12 @@ fn times(about: &libc::stat) -> (TimeSpec, TimeSpec) {
     )
 }
 
-fn attributes(like: impl AsFd, made: impl AsFd) -> io::Result<()> {
+fn attributes(like: impl AsFd, made: impl AsFd, layer: bool) -> io::Result<()> {
     let (like, made) = (like.as_fd(), made.as_fd());
     for name in list_xattrs(like)? {
         // Those of overlayfs are its own business, and a label is given to the volume as a whole.
         let text = name.to_string_lossy();
-        if text.starts_with("trusted.") || text == "security.selinux" {
+        if !layer && (text.starts_with("trusted.") || text == "security.selinux") {
             continue;
         }
         let Some(value) = get_xattr(like, &name)? else {
@@ -89,6 +153,7 @@ fn attributes(like: impl AsFd, made: impl AsFd) -> io::Result<()> {
 struct Copy<'a> {
     from: &'a Root,
     to: &'a Root,
+    how: How<'a>,
     /// Where the first of several names of a file went.
     links: HashMap<(u64, u64), PathBuf>,
     /// Directories to be copied, in the order they were found.
@@ -180,13 +245,14 @@ impl Copy<'_> {
         let mut target = File::from(made);
         let mut source = File::from(source);
         io::copy(&mut source, &mut target)?;
-        dress(&OwnedFd::from(source), &OwnedFd::from(target))
+        dress(&OwnedFd::from(source), &OwnedFd::from(target), self.how)
     }
 
     /// Owner and times of what cannot be opened.
     fn special(&self, path: &Path, about: &libc::stat) -> io::Result<()> {
         let made = self.to.open_beneath(path, O_PATH | O_NOFOLLOW, 0)?;
-        chown(&made, about.st_uid, about.st_gid)?;
+        let (uid, gid) = self.how.shift.owner(about.st_uid, about.st_gid);
+        chown(&made, uid, gid)?;
         let (accessed, modified) = times(about);
         utimensat(
             self.to,
@@ -220,7 +286,11 @@ mod tests {
             .status();
         assert!(made.unwrap().success());
         let open = |name: &str| Root::open(base.join(name)).unwrap();
-        copy_tree(&open("from"), &open("to")).unwrap();
+        let how = How {
+            shift: &Shift::default(),
+            layer: false,
+        };
+        copy_tree(&open("from"), &open("to"), how).unwrap();
         let list = |name: &str| {
             let find = "cd $0; find . -mindepth 1 -printf '%P %y %m %U %G %n %l %T@\\n' | sort; cat f sub/deep/g";
             let output = Command::new("sh")
@@ -234,6 +304,61 @@ mod tests {
         assert_eq!(list("to"), list("from"));
         assert_eq!(mtime("to/sub/deep"), 5);
         let _ = fs::set_permissions(base.join("to/sub/deep"), fs::Permissions::from_mode(0o700));
+        fs::remove_dir_all(&base).unwrap();
+    }
+    #[test]
+    fn a_layer_is_copied_with_other_owners_and_all_that_it_says() {
+        let base = std::env::temp_dir().join(format!("unitbox-shifted-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&base);
+        fs::create_dir_all(base.join("from/opaque")).unwrap();
+        let script = "cd from; echo a >f; chown 7:8 f; chmod 6755 f; ln f hard; ln -s f link; chown -h 7:8 link
+            mknod gone c 0 0; mkfifo pipe; echo x >stranger; chown 999999 stranger; chmod 1777 opaque; chown 5:5 .";
+        let made = Command::new("sh")
+            .args(["-c", script])
+            .current_dir(&base)
+            .status();
+        assert!(made.unwrap().success());
+        // cap_net_raw+ep (capabilities(7), version 2).
+        let capability = [1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let open = |name: &str| File::open(base.join(name)).unwrap();
+        set_xattr(open("from/f"), "security.capability", &capability).unwrap();
+        set_xattr(open("from/opaque"), "trusted.overlay.opaque", b"y").unwrap();
+        let range = IdRange {
+            container: 0,
+            host: 100_000,
+            size: 1000,
+        };
+        let shift = Shift {
+            uids: vec![range],
+            gids: vec![range],
+        };
+        copy_shifted(&base.join("from"), &base.join("to"), &shift).unwrap();
+        let about = |name: &str| fs::symlink_metadata(base.join("to").join(name)).unwrap();
+        let owner = |name: &str| (about(name).uid(), about(name).gid());
+        assert_eq!(owner("."), (100_005, 100_005));
+        assert_eq!(owner("f"), (100_007, 100_008));
+        assert_eq!(owner("link"), (100_007, 100_008));
+        assert_eq!(owner("gone"), (100_000, 100_000));
+        assert_eq!(owner("pipe"), (100_000, 100_000));
+        assert_eq!(owner("stranger"), (NOBODY, 100_000));
+        assert_eq!(about("f").mode() & 0o7777, 0o6755);
+        assert_eq!(about("opaque").mode() & 0o7777, 0o1777);
+        assert_eq!(
+            (about("f").ino(), about("f").nlink()),
+            (about("hard").ino(), 2)
+        );
+        assert_eq!(
+            (about("gone").mode() & libc::S_IFMT, about("gone").rdev()),
+            (libc::S_IFCHR, 0)
+        );
+        let kept = get_xattr(open("to/f"), "security.capability").unwrap();
+        assert_eq!(kept.as_deref(), Some(&capability[..]));
+        let kept = get_xattr(open("to/opaque"), "trusted.overlay.opaque").unwrap();
+        assert_eq!(kept.as_deref(), Some(&b"y"[..]));
+        // And the way back.
+        copy_shifted(&base.join("to"), &base.join("back"), &shift.back()).unwrap();
+        let about = fs::symlink_metadata(base.join("back/f")).unwrap();
+        assert_eq!((about.uid(), about.gid()), (7, 8));
         fs::remove_dir_all(&base).unwrap();
     }
 }

@@ -1,19 +1,23 @@
 //! The first contents of a volume: what the image has where the volume is mounted first.
 //!
-//! The file `fresh` beside the data says that nobody has had the volume yet. The copy is made beside the data, and then
-//! moved: a crash leaves either a copy that counts as none, or entries that are all there and have yet to be moved.
+//! The file `fresh` beside the data says that nothing was copied yet. As long as the volume is empty, it belongs to
+//! whoever has it next, or has the owner and mode of the image's directory; for the same user, that is done once, and
+//! `fresh` holds for whom. The copy is made beside the data, and then moved: a crash leaves either a copy that counts as
+//! none, or entries that are all there and have yet to be moved.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::dir::Dir;
 use nix::libc::{O_DIRECTORY, O_NOFOLLOW, O_RDONLY};
 
-use super::copy_tree::{copy_tree, dress};
+use super::copy_tree::{How, Shift, copy_tree, dress};
+use super::write_atomic;
 use crate::sys::paths::{Lock, Root, chown, lock_file, rename_noreplace, sync_dir};
 
-/// Says that nobody has had the volume yet.
+/// Says that nothing was copied into the volume yet.
 pub(super) const FRESH: &str = "fresh";
 /// What will be the volume's contents, while it is copied.
 const COPY: &str = ".copy";
@@ -21,20 +25,22 @@ const COPY: &str = ".copy";
 const WHOLE: &str = ".copied";
 
 /// What a volume gets from who uses it first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FirstUse {
     /// User and group that it belongs to where the image has no such directory.
     pub owner: (u32, u32),
     /// Whether the files of the image are copied.
     pub copy: bool,
+    /// From the owners in the root to those in the volume.
+    pub shift: Shift,
 }
 
-/// Fills a volume that is new and empty with what a root has at a path, and gives it the owner and mode of that
-/// directory; any other volume is left alone (CVE-2020-1726). `volume` is the directory that holds `_data`.
+/// Fills a volume that is still empty with what a root has at a path, and gives it the owner and mode of that directory;
+/// any other volume is left alone (CVE-2020-1726). `volume` is the directory that holds `_data`.
 ///
 /// # Errors
 /// A file operation that failed; the next call begins again where this one ended.
-pub fn copy_up(volume: &Path, root: &Path, target: &Path, first: FirstUse) -> io::Result<()> {
+pub fn copy_up(volume: &Path, root: &Path, target: &Path, first: &FirstUse) -> io::Result<()> {
     let fresh = volume.join(FRESH);
     // The common case needs no lock: what is not fresh never will be.
     if !fresh.exists() {
@@ -48,13 +54,14 @@ pub fn copy_up(volume: &Path, root: &Path, target: &Path, first: FirstUse) -> io
     if copy.exists() {
         fs::remove_dir_all(&copy)?;
     }
-    if fresh.exists() && !whole.exists() {
-        stage(volume, root, target, first)?;
-    }
+    let settled = match whole.exists() {
+        true => true,
+        false => !fresh.exists() || stage(volume, root, target, first)?,
+    };
     if whole.exists() {
         settle(volume, &whole)?;
     }
-    if !first.copy {
+    if !settled {
         return Ok(());
     }
     remove(&fresh)?;
@@ -68,38 +75,57 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Copies, unless there is nothing to copy or the volume has contents.
-fn stage(volume: &Path, root: &Path, target: &Path, first: FirstUse) -> io::Result<()> {
-    let copy = volume.join(COPY);
-    if copy.exists() {
-        fs::remove_dir_all(&copy)?;
-    }
+/// Copies, unless there is nothing to copy or the volume has contents; whether that was the last time.
+fn stage(volume: &Path, root: &Path, target: &Path, first: &FirstUse) -> io::Result<bool> {
     let data = volume.join("_data");
     if fs::read_dir(&data)?.next().is_some() {
-        return Ok(());
+        return Ok(true);
     }
+    let fresh = volume.join(FRESH);
+    let (uid, gid) = first.owner;
+    let done = format!("owned {uid} {gid}");
+    let owned = fs::read(&fresh)? == done.as_bytes();
     let root = Root::open(root)?;
     let flags = O_RDONLY | O_DIRECTORY;
     let source = match root.open_in(target, flags, 0) {
         Ok(source) => source,
         // Not in the image, or no directory there: an empty volume it is.
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return chown(open_dir(&data)?, first.owner.0, first.owner.1);
+            if !owned {
+                chown(open_dir(&data)?, uid, gid)?;
+            }
+            return Ok(false);
         }
         Err(error) => return Err(error),
     };
-    if !first.copy {
-        return dress(&source, &open_dir(&data)?.into());
+    let how = How {
+        shift: &first.shift,
+        layer: false,
+    };
+    let same = How {
+        shift: &Shift::default(),
+        layer: false,
+    };
+    let entries = Dir::from_fd(source.try_clone()?)?.iter().count();
+    // `.` and `..` are always there.
+    if !first.copy || entries <= 2 {
+        if !owned {
+            dress(&source, &open_dir(&data)?.into(), how)?;
+            write_atomic(&fresh, done.as_bytes(), 0o600).map_err(io::Error::other)?;
+        }
+        return Ok(false);
     }
     let copy = volume.join(COPY);
     fs::create_dir(&copy)?;
     let made = open_dir(&copy)?;
-    copy_tree(
-        &Root::from_fd(source.try_clone()?),
-        &Root::from_fd(made.try_clone()?.into()),
-    )?;
-    dress(&source, &made.into())?;
-    fs::rename(&copy, volume.join(WHOLE))
+    let to = Root::from_fd(made.try_clone()?.into());
+    copy_tree(&Root::from_fd(source.try_clone()?), &to, how)?;
+    match owned {
+        true => dress(&open_dir(&data)?.into(), &made.into(), same)?,
+        false => dress(&source, &made.into(), how)?,
+    }
+    fs::rename(&copy, volume.join(WHOLE))?;
+    Ok(true)
 }
 
 fn open_dir(path: &Path) -> io::Result<File> {
@@ -117,7 +143,11 @@ fn settle(volume: &Path, whole: &Path) -> io::Result<()> {
     for name in names {
         rename_noreplace(&from, &name, &to, &name)?;
     }
-    dress(&from.into(), &to.into())?;
+    let same = How {
+        shift: &Shift::default(),
+        layer: false,
+    };
+    dress(&from.into(), &to.into(), same)?;
     fs::remove_dir(whole)
 }
 
@@ -142,15 +172,22 @@ mod tests {
             Self(path)
         }
         fn copy_up(&self) -> io::Result<()> {
+            self.used("/srv", (0, 0), true)
+        }
+        fn used(&self, target: &str, owner: (u32, u32), copy: bool) -> io::Result<()> {
             copy_up(
                 &self.0.join("volume"),
                 &self.0.join("root"),
-                Path::new("/srv"),
-                FirstUse {
-                    owner: (0, 0),
-                    copy: true,
+                Path::new(target),
+                &FirstUse {
+                    owner,
+                    copy,
+                    shift: Shift::default(),
                 },
             )
+        }
+        fn owner(&self) -> u32 {
+            fs::metadata(self.data("")).unwrap().uid()
         }
         fn data(&self, name: &str) -> PathBuf {
             self.0.join("volume/_data").join(name)
@@ -204,6 +241,37 @@ mod tests {
             .map(|entry| entry.file_name())
             .collect();
         assert_eq!(left, ["_data"]);
+    }
+
+    /// What Podman 5.4.2 does.
+    #[test]
+    fn an_empty_volume_belongs_to_who_has_it_next_until_the_image_says_whose_it_is() {
+        let case = Case::new("next");
+        fs::create_dir(case.0.join("root/empty")).unwrap();
+        chown(open_dir(&case.0.join("root/empty")).unwrap(), 3, 3).unwrap();
+        for uid in [5, 6] {
+            case.used("/nowhere", (uid, uid), true).unwrap();
+            assert_eq!(case.owner(), uid);
+        }
+        case.used("/empty", (7, 7), true).unwrap();
+        assert_eq!(case.owner(), 3);
+        case.used("/nowhere", (7, 7), true).unwrap();
+        assert_eq!(case.owner(), 3);
+        case.used("/nowhere", (8, 8), true).unwrap();
+        assert_eq!(case.owner(), 8);
+        case.used("/empty", (9, 9), false).unwrap();
+        assert_eq!(case.owner(), 3);
+        // Its contents come when there are some, and its owner stays.
+        case.used("/srv", (9, 9), true).unwrap();
+        assert_eq!(case.owner(), 3);
+        assert!(case.data("sub/file").exists());
+        let case = Case::new("written");
+        case.used("/nowhere", (5, 5), true).unwrap();
+        fs::write(case.data("own"), "").unwrap();
+        case.used("/nowhere", (6, 6), true).unwrap();
+        fs::remove_file(case.data("own")).unwrap();
+        case.used("/nowhere", (7, 7), true).unwrap();
+        assert_eq!(case.owner(), 5);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! has locked is what a crash left behind, and counts as free. Damage to one container never hides another.
 
 mod container;
-mod copy_tree;
+pub mod copy_tree;
 pub mod copy_up;
 mod dependents;
 mod directory;

@@ -30,6 +30,7 @@ mod stop;
 mod text;
 mod truth;
 mod unit;
+mod users;
 mod vm_limits;
 mod vm_lsm;
 mod vm_smoke;

@@ -11,10 +11,11 @@ use nix::sys::statvfs::{FsFlags, statvfs};
 use super::error::{PrepareError, effect};
 use super::{Ground, secrets};
 use crate::container::volumes::is_of_system;
-use crate::definition::mount::{Mount, MountKind};
-use crate::host::world::{Durability, Inside, Overlay, World};
+use crate::definition::mount::{IdmapOption, Mount, MountKind};
+use crate::host::world::{Durability, Inside, MappedBind, Overlay, World};
 use crate::image::Images;
-use crate::plan::bundle::{FileFacts, Forbids, MountFacts, UserFacts};
+use crate::plan::bundle::{self, FileFacts, Forbids, Mapping, MountFacts, UserFacts, map_file};
+use crate::store::copy_tree::Shift;
 use crate::store::copy_up::FirstUse;
 use crate::store::volumes;
 use crate::sys::paths::{Lock, Root};
@@ -37,6 +38,7 @@ pub(super) fn prepare(
         facts.mounts.push(ready);
     }
     targets(ground, mounts, &facts.mounts, world)?;
+    facts.shm = shm(ground, world)?;
     secrets::prepare(ground, user, &mut facts, world)?;
     Ok(facts)
 }
@@ -102,6 +104,17 @@ fn give(
     Ok(())
 }
 
+/// Shared memory that belongs to the container's root from the start; where it is.
+fn shm(ground: &Ground, world: &mut dyn World) -> Result<Option<PathBuf>, PrepareError> {
+    let Some(size) = bundle::mapped_shm(ground.definition, ground.conf, ground.mapping) else {
+        return Ok(None);
+    };
+    let place = own_place(ground, "shm", world)?;
+    let mounted = world.mount_shm(&place, size, ground.root());
+    effect("mount shared memory at", &place, mounted)?;
+    Ok(Some(place))
+}
+
 fn source(
     ground: &Ground,
     mount: &Mount,
@@ -142,8 +155,53 @@ fn source(
         // Its owners change in the layer of the container's own, never in the source.
         let (lower, empty) = (vec![facts.source.clone()], facts.source);
         facts.source = overlay(ground, mount, number, (lower, empty), world)?;
+    } else if let Some(shift) = idmap(ground, mount)? {
+        let bind = MappedBind {
+            uids: map_file(&shift.uids),
+            gids: map_file(&shift.gids),
+            recursive: !mount.has("bind"),
+        };
+        let target = own_place(ground, &format!("{number}.mapped"), world)?;
+        let bound = world.bind_mapped(&facts.source, &target, &bind);
+        effect("map the owners of", &facts.source, bound)?;
+        facts.source = target;
     }
     Ok(facts)
+}
+
+/// From the owners on disk to those on the host, if a mount has a mapping: its own, or the container's.
+fn idmap(ground: &Ground, mount: &Mount) -> Result<Option<Shift>, PrepareError> {
+    let Some(idmap) = mount.idmap() else {
+        return Ok(None);
+    };
+    let parsed = idmap.map_err(io::Error::other);
+    let own = effect("mount", Path::new(&mount.target), parsed)?;
+    mapped(own.as_ref(), ground.mapping, Path::new(&mount.target))
+}
+
+/// The same for a mapping that is there already; none changes nothing.
+pub(super) fn mapped(
+    own: Option<&IdmapOption>,
+    container: Option<&Mapping>,
+    path: &Path,
+) -> Result<Option<Shift>, PrepareError> {
+    let Some(own) = own else {
+        let known = container.filter(|mapping| !mapping.is_identity());
+        return Ok(known.map(|mapping| Shift {
+            uids: mapping.uids.clone(),
+            gids: mapping.gids.clone(),
+        }));
+    };
+    let find = |uid, gid| match container {
+        Some(mapping) => mapping.owner(uid, gid),
+        None => Some((uid, gid)),
+    };
+    let shift = own.absolute(
+        |uid| find(uid, 0).map(|owner| owner.0),
+        |gid| find(0, gid).map(|owner| owner.1),
+    );
+    let text = || io::Error::other("its mapping has ids that the container has not");
+    effect("mount", path, shift.ok_or_else(text)).map(|(uids, gids)| Some(Shift { uids, gids }))
 }
 
 /// What the file system of a path forbids, so that its mount in the container does too (statvfs(3)).
@@ -182,11 +240,14 @@ fn volume(
         let (data, label) = (layout.volume_data(&name), labels.mount.shared());
         effect("label", &data, world.relabel(&data, &label.to_string()))?;
     }
+    // On disk, what a mapping shows as the container's is somebody else's.
+    let shift = idmap(ground, mount)?.map_or_else(Shift::default, |idmap| idmap.back());
     let first = FirstUse {
-        owner: (user.uid, user.gid),
+        owner: shift.owner(user.uid, user.gid),
         copy: !mount.has("nocopy") && mount.subpath.is_none(),
+        shift,
     };
-    let copied = world.copy_up(&path, ground.rootfs, Path::new(&mount.target), first);
+    let copied = world.copy_up(&path, ground.rootfs, Path::new(&mount.target), &first);
     effect("copy files of the image to volume", &path, copied)?;
     Ok(layout.volume_data(&name))
 }
@@ -223,6 +284,7 @@ fn overlay(
         empty,
         idmap: None,
         context: ground.file_label(),
+        volatile: false,
     };
     let mounted = world.mount_overlay(&overlay);
     effect("mount overlay at", &overlay.target, mounted)?;
@@ -258,8 +320,13 @@ fn overlay_dirs(
     let own = own.join(number.to_string());
     effect("make directory", &own, world.make_dir(&own, 0o700))?;
     let (upper, work) = (own.join("upper"), own.join("work"));
-    for dir in [&upper, &work] {
-        effect("make directory", dir, world.make_dir(dir, 0o755))?;
+    // It shows through as the directory itself; an image's is nobody's to write to, as in Podman.
+    let mode = match mount.kind {
+        MountKind::Image => 0o555,
+        _ => 0o755,
+    };
+    for (dir, mode) in [(&upper, mode), (&work, 0o755)] {
+        effect("make directory", dir, world.make_dir(dir, mode))?;
     }
     Ok((upper, work))
 }
@@ -283,6 +350,8 @@ fn targets(
             Some((_, outer)) if outer.source.as_os_str().is_empty() || outer.overlay.is_some() => {
                 continue;
             }
+            // What is given read-only is not written to for the sake of a mount point either; the runtime then says so.
+            Some((other, _)) if is_read_only(other) => continue,
             Some((other, outer)) => {
                 let below = target.strip_prefix(&other.target).unwrap_or(target);
                 (outer.source.as_path(), below)
@@ -293,17 +362,19 @@ fn targets(
             None if matches!(mount.kind, MountKind::Tmpfs | MountKind::Ramfs) => continue,
             None => (ground.rootfs, target),
         };
+        let maker = ground.root();
         let what = match own.directory {
-            true => Inside::Directory(0, 0),
+            true => Inside::Directory(maker.0, maker.1),
             false => Inside::File,
         };
-        effect(
-            "make mount point",
-            target,
-            world.make_inside(root, path, what),
-        )?;
+        let made = world.make_inside(root, path, what, maker);
+        effect("make mount point", target, made)?;
     }
     Ok(())
+}
+
+fn is_read_only(mount: &Mount) -> bool {
+    mount.has("ro") || mount.kind == MountKind::Image && !mount.has("rw")
 }
 
 /// Makes the image's working directory where it is missing, and gives it to the user (CVE-2026-55686); the user's own
@@ -343,6 +414,6 @@ pub(super) fn workdir(
         Err(_) => {}
     }
     let what = Inside::Directory(user.uid, user.gid);
-    let made = world.make_inside(ground.rootfs, path, what);
+    let made = world.make_inside(ground.rootfs, path, what, ground.root());
     effect("make working directory", path, made)
 }

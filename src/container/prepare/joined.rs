@@ -5,10 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::error::{PrepareError, effect};
-use super::{RunFacts, load};
+use super::{Ground, load};
 use crate::api::Layout;
 use crate::container::observe::payload_of;
-use crate::definition::{Definition, Namespace, Network};
+use crate::definition::{Definition, Namespace, Network, UserNamespace};
 use crate::host::pins::Pin;
 use crate::host::world::World;
 use crate::plan::bundle::{JoinedFacts, NamespaceKind, NamespaceSource};
@@ -24,18 +24,39 @@ const MAX_CHAIN: usize = 32;
 ///
 /// # Errors
 /// A container that is joined does not run, or its namespace cannot be pinned.
-pub(super) fn join(
-    definition: &Definition,
-    run: &RunFacts,
-    world: &mut dyn World,
-) -> Result<JoinedFacts, PrepareError> {
+pub(super) fn join(ground: &Ground, world: &mut dyn World) -> Result<JoinedFacts, PrepareError> {
+    let (definition, run) = (ground.definition, ground.run);
     let mut facts = own(definition, run.layout);
     for (kind, mode) in modes(definition) {
         if let Mode::Of(owner) = mode {
             join_one(&mut facts, kind, owner, run.layout, world)?;
         }
     }
+    let user = match &definition.options.isolation.user.mode {
+        Some(UserNamespace::Path(path)) => Some(PathBuf::from(path)),
+        Some(UserNamespace::Container(owner)) => Some(user_namespace(owner, run.layout)?),
+        _ => None,
+    };
+    // Without a mapping it is the host's.
+    if let Some(path) = user.filter(|_| ground.mapping.is_some()) {
+        let source = NamespaceSource::Path(path);
+        facts.sources.push((NamespaceKind::User, source));
+    }
     Ok(facts)
+}
+
+/// The file of the user namespace of a container that runs (namespaces(7)).
+///
+/// # Errors
+/// It is not there, or does not run.
+pub(super) fn user_namespace(owner: &str, layout: &Layout) -> Result<PathBuf, PrepareError> {
+    let owner = find(layout, owner)?;
+    let pid = running(layout, &owner.id).ok_or_else(|| PrepareError::NotRunning {
+        namespace: NamespaceKind::User.name(),
+        name: owner.name.clone(),
+    })?;
+    let kind = NamespaceKind::User.file();
+    Ok(PathBuf::from(format!("/proc/{pid}/ns/{kind}")))
 }
 
 /// How a container gets one of its namespaces.
@@ -79,7 +100,8 @@ fn pin_of(kind: NamespaceKind) -> Option<Pin> {
         NamespaceKind::Ipc => Some(Pin::Ipc),
         NamespaceKind::Uts => Some(Pin::Uts),
         // A PID namespace dies with its first process; a cgroup namespace is a view of a group that goes.
-        NamespaceKind::Pid | NamespaceKind::Cgroup => None,
+        // One of users lives as long as who is in it.
+        NamespaceKind::Pid | NamespaceKind::Cgroup | NamespaceKind::User => None,
     }
 }
 
@@ -122,7 +144,9 @@ fn join_one(
     if kind == NamespaceKind::Network {
         let of = |file: &str| fs::read_to_string(layout.run_container(&direct.id).join(file)).ok();
         facts.resolv_conf = of("resolv.conf");
-        facts.hosts = of("hosts");
+        // Without a network there is nobody to be known to.
+        let alone = direct.options.network == Network::None;
+        facts.hosts = of("hosts").filter(|_| !alone);
     }
     let (origin, outside) = origin(layout, kind, direct)?;
     if let Some(source) = outside {

@@ -16,6 +16,7 @@ mod process;
 mod root;
 mod seccomp;
 mod secrets;
+mod shifted;
 mod user;
 mod userns;
 
@@ -25,7 +26,7 @@ use std::path::Path;
 
 use crate::api::{LastStart, Layout};
 use crate::container::{apparmor, cleanup, conf, selinux};
-use crate::definition::{Definition, Options};
+use crate::definition::{Definition, Namespace, Options, UserNamespace};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
 use crate::host::world::{Durability, World};
@@ -167,6 +168,23 @@ pub fn check(layout: &Layout, options: &Options, conf: &Conf) -> Result<(), Prep
     }
     apparmor::check(&options.isolation)?;
     selinux::check(layout, options)?;
+    if let Some(UserNamespace::Path(path)) = &options.isolation.user.mode {
+        let path = Path::new(path);
+        effect("open user namespace", path, fs::metadata(path))?;
+    }
+    let isolation = &options.isolation;
+    let modes = [
+        &isolation.pid,
+        &isolation.ipc,
+        &isolation.uts,
+        &isolation.cgroup,
+    ];
+    for mode in modes.into_iter().flatten() {
+        if let Namespace::Path(path) = mode {
+            let path = Path::new(path);
+            effect("open namespace", path, fs::metadata(path))?;
+        }
+    }
     seccomp::own(&options.isolation).map(drop)
 }
 
@@ -187,6 +205,21 @@ impl Ground<'_> {
     /// The label of the container's files.
     fn file_label(&self) -> Option<String> {
         self.labels.map(|labels| labels.mount.to_string())
+    }
+}
+
+impl Ground<'_> {
+    /// User and group of the host that stand behind the container's root.
+    fn root(&self) -> (u32, u32) {
+        self.owner(0, 0).unwrap_or((0, 0))
+    }
+
+    /// User and group of the host that stand behind those of the container, if any do.
+    fn owner(&self, uid: u32, gid: u32) -> Option<(u32, u32)> {
+        match self.mapping {
+            Some(mapping) => mapping.owner(uid, gid),
+            None => Some((uid, gid)),
+        }
     }
 }
 
@@ -213,7 +246,7 @@ fn write_bundle(ground: &Ground, world: &mut dyn World) -> Result<Bundle, Prepar
         isolation: isolation::facts(ground, world)?,
         limits: limits::facts(ground)?,
         hooks: hooks::facts(ground),
-        joined: joined::join(ground.definition, ground.run, world)?,
+        joined: joined::join(ground, world)?,
         conf: ground.conf.clone(),
     };
     let planned = bundle::plan(ground.definition, &facts)?;

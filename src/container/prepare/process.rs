@@ -17,7 +17,12 @@ use crate::sys::paths::Root;
 /// The facts, and what is to be added to the container's account files.
 pub(super) fn facts(ground: &Ground) -> Result<(ProcessFacts, Vec<Longer>), PrepareError> {
     let options = &ground.definition.options;
-    let wish = options.user.as_deref().unwrap_or(&ground.image.user);
+    let kept = options.isolation.user.kept_ids();
+    let named = options.user.as_ref().unwrap_or(&ground.image.user);
+    let wish = match kept {
+        Some((uid, gid)) if named.is_empty() => &format!("{uid}:{gid}"),
+        _ => named.as_str(),
+    };
     let mut accounts = Accounts::read(&open(ground.rootfs)?)?;
     let workdir = workdir(ground.definition, ground.image);
     let wanted = Wish {
@@ -30,8 +35,13 @@ pub(super) fn facts(ground: &Ground) -> Result<(ProcessFacts, Vec<Longer>), Prep
     let own_score = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
     let score = options.process.oom_score_adj;
     let score = score.or(ground.conf.containers.oom_score_adj);
+    let mut user = accounts.look_up(wish, &options.process.groups)?;
+    // As in Podman, the group comes with the mapping, whoever the user is.
+    let group = kept.map(|(_, gid)| gid);
+    let group = group.filter(|gid| !user.groups.contains(gid));
+    user.groups.extend(group);
     let facts = ProcessFacts {
-        user: accounts.look_up(wish, &options.process.groups)?,
+        user,
         // To lower it takes CAP_SYS_RESOURCE, which we may not have; to raise it none.
         oom_score_adj: score.unwrap_or_else(|| own_score.trim().parse().unwrap_or(0).max(0)),
         init: init(ground)?,

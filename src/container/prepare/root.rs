@@ -1,14 +1,16 @@
 //! The container's root directory.
 
 use std::fs;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use super::error::{PrepareError, effect};
-use super::userns;
+use super::{files, shifted, userns};
 use crate::api::Layout;
 use crate::container::cleanup::STAGING;
+use crate::definition::mount::IdmapOption;
 use crate::definition::{Definition, Source};
-use crate::host::world::{IdMap, Overlay, World};
+use crate::host::world::{IdMap, MappedBind, Overlay, World};
 use crate::image::{Image, Images};
 use crate::plan::bundle::{ImageDefaults, Mapping, map_file};
 use crate::plan::conf::Conf;
@@ -44,9 +46,11 @@ pub(super) fn make(
             })?;
             let mapping = userns::mapping(definition, layout, conf, &[], world)?;
             userns::open_path(definition, layout, mapping.as_ref(), world)?;
-            let rootfs = match definition.options.files.rootfs_overlay {
-                true => over(place, real, mapping.as_ref(), world)?,
-                false => real,
+            let files = &definition.options.files;
+            let rootfs = match &files.rootfs_idmap {
+                _ if files.rootfs_overlay => over(place, real, mapping.as_ref(), world)?,
+                Some(idmap) => mapped(definition, layout, (&real, idmap), mapping.as_ref(), world)?,
+                None => real,
             };
             return Ok(Made {
                 rootfs,
@@ -67,6 +71,38 @@ pub(super) fn make(
         image: defaults(&image),
         mapping,
     })
+}
+
+/// A directory of the host whose files belong to other users than on disk.
+fn mapped(
+    definition: &Definition,
+    layout: &Layout,
+    (directory, idmap): (&Path, &str),
+    mapping: Option<&Mapping>,
+    world: &mut dyn World,
+) -> Result<PathBuf, PrepareError> {
+    let own: Option<IdmapOption> = match idmap {
+        "" => None,
+        text => Some(effect(
+            "map the owners of",
+            directory,
+            text.parse().map_err(io::Error::other),
+        )?),
+    };
+    let shift = files::mapped(own.as_ref(), mapping, directory)?;
+    let Some(shift) = shift else {
+        let error = io::Error::other("idmap needs a user namespace or a mapping");
+        return effect("map the owners of", directory, Err(error));
+    };
+    let bind = MappedBind {
+        uids: map_file(&shift.uids),
+        gids: map_file(&shift.gids),
+        recursive: true,
+    };
+    let target = layout.bundle(&definition.id).join("rootfs");
+    let bound = world.bind_mapped(directory, &target, &bind);
+    effect("map the owners of", directory, bound)?;
+    Ok(target)
 }
 
 /// A directory of the host with a layer for changes on it.
@@ -98,18 +134,36 @@ fn mount(
         empty,
         idmap: mapping.and_then(|mapping| idmap(mapping, definition, layout)),
         context: place.context.clone(),
+        volatile: definition.options.remove,
     };
     effect("make directory", &own, world.make_dir(&own, 0o700))?;
-    // The upper directory is the container's `/` and must be readable by its users.
-    for dir in [&overlay.upper, &overlay.work, &overlay.target] {
-        effect("make directory", dir, world.make_dir(dir, 0o755))?;
+    // The upper directory is the container's `/` and must be readable by its users; as in Podman, an image's is not
+    // writable even for root without CAP_DAC_OVERRIDE.
+    let mode = match definition.source {
+        Source::Image { .. } => 0o555,
+        Source::Rootfs { .. } => 0o755,
+    };
+    for (dir, mode) in [
+        (&overlay.upper, mode),
+        (&overlay.work, 0o755),
+        (&overlay.target, 0o755),
+    ] {
+        effect("make directory", dir, world.make_dir(dir, mode))?;
     }
-    effect(
-        "mount overlay at",
-        &overlay.target,
-        world.mount_overlay(&overlay),
-    )?;
-    Ok(overlay.target)
+    let target = overlay.target.clone();
+    let overlay = match mapping.filter(|_| overlay.idmap.is_some()) {
+        None => overlay,
+        Some(mapping) if shifted::are_there(&own) => shifted::make(&own, overlay, mapping, world)?,
+        Some(mapping) => match world.mount_overlay(&overlay) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                tracing::warn!("{error}; layers are copied for this mapping");
+                shifted::make(&own, overlay, mapping, world)?
+            }
+            result => return effect("mount overlay at", &target, result).map(|()| target),
+        },
+    };
+    effect("mount overlay at", &target, world.mount_overlay(&overlay))?;
+    Ok(target)
 }
 
 /// On disk, files belong to the ids of the container: its root owns what root owns in the image.

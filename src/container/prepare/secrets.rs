@@ -14,6 +14,7 @@ use crate::definition::SecretUse;
 use crate::host::world::{PrivateFile, World};
 use crate::plan::bundle::{FileFacts, GivenFile, UserFacts};
 use crate::store;
+use crate::types::SecretName;
 
 /// Where credentials are inside (systemd's container interface).
 const CREDENTIALS: &str = "/run/host/credentials";
@@ -49,7 +50,12 @@ pub(super) fn prepare(
     effect(
         "write secrets to",
         &place,
-        world.mount_private(&place, &given.files, ground.file_label().as_deref()),
+        world.mount_private(
+            &place,
+            &given.files,
+            ground.root(),
+            ground.file_label().as_deref(),
+        ),
     )?;
     let mounts = given.mounts.into_iter();
     facts.secrets = mounts
@@ -74,7 +80,7 @@ fn secrets(ground: &Ground, facts: &mut FileFacts, given: &mut Given) -> Result<
                     .secret_env
                     .push((name.to_owned(), text(contents, name)?));
             }
-            SecretUse::Mount { uid, gid, mode, .. } => {
+            SecretUse::Mount { .. } => {
                 let target = secret.path().unwrap_or_default();
                 // It is there with the first secret, wherever that is mounted.
                 base.get_or_insert_with(|| secrets_directory(given));
@@ -84,12 +90,12 @@ fn secrets(ground: &Ground, facts: &mut FileFacts, given: &mut Given) -> Result<
                     given.files.push(PrivateFile {
                         path: directory.join(below),
                         contents: Vec::new(),
-                        owner: (0, 0, 0o444),
+                        owner: (ground.root().0, ground.root().1, 0o444),
                     });
                 }
                 let path = Path::new("file").join(given.files.len().to_string());
                 given.mounts.push((path.clone(), target, false));
-                let owner = (*uid, *gid, *mode);
+                let owner = owner_of(ground, &secret.name)?;
                 given.files.push(PrivateFile {
                     path,
                     contents,
@@ -99,6 +105,22 @@ fn secrets(ground: &Ground, facts: &mut FileFacts, given: &mut Given) -> Result<
         }
     }
     Ok(())
+}
+
+/// Owner, group and mode of the files of a secret: in Podman, too, it has these once, and the last that is said of them
+/// holds.
+fn owner_of(ground: &Ground, name: &SecretName) -> Result<(u32, u32, u32), PrepareError> {
+    let all = ground.definition.options.files.secrets.iter().rev();
+    let said = all.filter(|secret| secret.name == *name);
+    let said = said.filter_map(|secret| match secret.how {
+        SecretUse::Mount { uid, gid, mode, .. } => Some((uid, gid, mode)),
+        SecretUse::Env { .. } => None,
+    });
+    let (uid, gid, mode) = { said }.next().unwrap_or((0, 0, 0o444));
+    let error = || io::Error::other(format!("the container has no user {uid} or group {gid}"));
+    let owner = ground.owner(uid, gid).ok_or_else(error);
+    let (uid, gid) = effect("give away secret", Path::new(name.as_str()), owner)?;
+    Ok((uid, gid, mode))
 }
 
 /// The directory that becomes /run/secrets: that of mounts.conf if it has one.
@@ -188,7 +210,13 @@ fn mounts_conf(ground: &Ground, given: &mut Given) {
             crate::definition::mount::refuse_kernel_place(&target).map_err(io::Error::other);
         match allowed.and_then(|()| collect(&source, &own, &mut given.files, 0)) {
             Ok(0) => {}
-            Ok(_) => given.mounts.push((own, target, false)),
+            Ok(_) => {
+                let (uid, gid) = ground.root();
+                for file in &mut given.files[before..] {
+                    (file.owner.0, file.owner.1) = (uid, gid);
+                }
+                given.mounts.push((own, target, false));
+            }
             Err(error) => {
                 given.files.truncate(before);
                 tracing::warn!(source = %source.display(), %error, "entry of mounts.conf is left out");

@@ -2,17 +2,20 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::libc::{O_NONBLOCK, O_RDONLY};
 
 use super::error::{PrepareError, effect};
+use super::joined;
 use crate::api::Layout;
 use crate::definition::{Definition, IdRange, UserNamespace};
 use crate::host::world::{Durability, World};
 use crate::plan::bundle::{Mapping, UserFacts};
 use crate::plan::conf::Conf;
 use crate::sys::paths::{Lock, Root, lock_file};
+use crate::sys::userns::maps_of;
 
 /// The name in /etc/subuid and /etc/subgid whose ids are for containers (containers-storage.conf(5)).
 const POOL: &str = "containers";
@@ -48,7 +51,11 @@ pub(super) fn mapping(
     };
     match mode {
         None | Some(UserNamespace::Host) => Ok(None),
-        Some(UserNamespace::KeepId) => {
+        Some(UserNamespace::Path(path)) => joined_mapping(Path::new(&path)),
+        Some(UserNamespace::Container(owner)) => {
+            joined_mapping(&joined::user_namespace(&owner, layout)?)
+        }
+        Some(UserNamespace::KeepId | UserNamespace::KeepIdAs { .. }) => {
             let all = vec![IdRange {
                 container: 0,
                 host: 0,
@@ -65,6 +72,20 @@ pub(super) fn mapping(
             automatic(definition, layout, &wish, world).map(Some)
         }
     }
+}
+
+/// The mapping of a namespace that is there; none for our own.
+fn joined_mapping(path: &Path) -> Result<Option<Mapping>, PrepareError> {
+    let own = |path: &Path| fs::metadata(path).map(|about| (about.dev(), about.ino()));
+    let file = effect("open user namespace", path, fs::File::open(path))?;
+    if own(path).ok() == own(Path::new("/proc/self/ns/user")).ok() {
+        return Ok(None);
+    }
+    let (uids, gids) = effect("read mapping of", path, maps_of(&file))?;
+    Ok(Some(Mapping {
+        uids: Mapping::ranges(&uids),
+        gids: Mapping::ranges(&gids),
+    }))
 }
 
 fn fixed(definition: &Definition, layout: &Layout) -> Result<Mapping, PrepareError> {

@@ -1,6 +1,6 @@
 //! The texts of `--volume`, `--mount` and `--tmpfs`, read and written.
 
-use crate::definition::mount::{self, Mount, MountFlag, MountKind};
+use crate::definition::mount::{self, IdmapOption, Mount, MountFlag, MountKind};
 use crate::types::VolumeName;
 
 use super::parse::clean;
@@ -48,7 +48,7 @@ pub(super) fn volume(text: &str) -> Result<Mount, String> {
             // Words of other systems' file sharing.
             "cached" | "delegated" => {}
             "idmap" => mount.options.push(option.to_owned()),
-            _ if option.starts_with("idmap=") => return Err(NO_MAPPING.to_owned()),
+            _ if option.starts_with("idmap=") => mount.options.push(mapping(option)?),
             _ if mount::is_volume_option(option) => mount.options.push(option.to_owned()),
             _ => return Err(format!("invalid option type {option:?}")),
         }
@@ -58,8 +58,13 @@ pub(super) fn volume(text: &str) -> Result<Mount, String> {
     Ok(mount)
 }
 
-const NO_MAPPING: &str =
-    "a mount with a mapping of its own is not supported, only idmap without a value";
+/// An option `idmap=...` that can be used.
+fn mapping(option: &str) -> Result<String, String> {
+    let text = option.strip_prefix("idmap=").unwrap_or_default();
+    let parsed: Result<IdmapOption, String> = text.parse();
+    parsed.map_err(|reason| format!("idmap: {reason}"))?;
+    Ok(option.to_owned())
+}
 
 fn check_name(name: &str) -> Result<(), String> {
     let parsed: Result<VolumeName, _> = name.parse();
@@ -292,8 +297,9 @@ fn key_value(mount: &mut Mount, key: &str, value: Option<&str>) -> Result<(), St
             only(&[Bind, Glob])?;
             option(key.to_owned());
         }
+        "idmap" if kind == Image => return Err("idmap: invalid mount option".to_owned()),
         "idmap" if value.is_none() => option(key.to_owned()),
-        "idmap" => return Err(NO_MAPPING.to_owned()),
+        "idmap" => option(mapping(&format!("idmap={}", need()?))?),
         "consistency" => {}
         "exec" | "noexec" | "suid" | "nosuid" | "dev" | "nodev" | "z" | "Z" if value.is_none() => {
             option(key.to_owned());
@@ -421,6 +427,7 @@ mod tests {
             "/x:/proc",
             "/x:/",
             "/x:/d:idmap=uids=0-1-10",
+            "/x:/d:idmap,idmap=uids=0-1-10;gids=0-1-10",
             "/x:/d:slave,rshared",
             "/x:/d:size=3",
         ] {

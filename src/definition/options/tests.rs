@@ -77,7 +77,7 @@ fn a_refusal_names_option_value_and_reason() {
         ("device", "relative"),
         ("device-cgroup-rule", "c 1"),
         ("userns", "nomap"),
-        ("userns", "ns:/x"),
+        ("userns", "ns:x"),
         ("userns", "auto:size=0"),
         ("uidmap", "0"),
         ("pid", "shareable"),

@@ -53,7 +53,7 @@ pub(super) const SPECS: &[OptionSpec] = &[
     OptionSpec::one(
         "userns",
         "MODE",
-        "User namespace: host, keep-id or auto[:size=N,uidmapping=MAPPING,gidmapping=MAPPING]",
+        "User namespace: host, keep-id[:uid=N,gid=N], auto[:size=N,uidmapping=MAPPING,gidmapping=MAPPING], container:NAME or ns:PATH",
         |options, value| {
             options.isolation.user.mode = Some(value.parse()?);
             Ok(())
@@ -72,6 +72,9 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("uidmap", "0:100000:5000,5000:1:1"),
     ("userns", "host"),
     ("userns", "keep-id"),
+    ("userns", "keep-id:uid=5,gid=6"),
+    ("userns", "container:other"),
+    ("userns", "ns:/proc/1/ns/user"),
     ("userns", "auto"),
     ("userns", "auto:size=9,gidmapping=0:5:1"),
 ];

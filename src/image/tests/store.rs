@@ -445,6 +445,7 @@ fn layers_mount_as_one_tree() {
     overlay_of(&layers, |image, images, dir| {
         let (upper, work, merged) = (dir.join("upper"), dir.join("work"), dir.join("merged"));
         let writable = Writable {
+            volatile: false,
             upper: &upper,
             work: &work,
             context: None,

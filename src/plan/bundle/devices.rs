@@ -76,15 +76,21 @@ pub(super) fn plan(
     let mut resources = linux.resources().clone().unwrap_or_default();
     if facts.limits.device_rules {
         let privileged = is_privileged(definition, &facts.conf);
-        let mut all = LinuxDeviceCgroup::default();
-        all.set_allow(privileged).set_access(Some("rwm".to_owned()));
-        let mut rules = vec![all];
+        let mut rules = Vec::new();
+        // Where users are others on the host, nobody can make device nodes, and the host's are not theirs.
+        let others = facts.isolation.mapping.as_ref();
+        let others = others.is_some_and(|mapping| !mapping.is_identity());
+        if privileged || !others {
+            let mut all = LinuxDeviceCgroup::default();
+            all.set_allow(privileged).set_access(Some("rwm".to_owned()));
+            rules.push(all);
+        }
         if !privileged {
             rules.extend(nodes.iter().map(node_rule));
         }
         let own = definition.options.isolation.device_rules.iter();
-        rules.extend(own.map(rule));
-        resources.set_devices(Some(rules));
+        rules.extend(own.filter(|_| !privileged).map(rule));
+        resources.set_devices(Some(rules).filter(|rules| !rules.is_empty()));
     } else {
         resources.set_devices(None);
         let text = "no CAP_SYS_RESOURCE, which crun needs for device rules: container runs without";

@@ -60,7 +60,12 @@ pub(super) fn plan(definition: &Definition, facts: &BundleFacts, systemd: bool) 
         env.set("container_uuid", &definition.id.as_str()[..32]);
     }
     let home = facts.process.user.home.as_deref();
-    env.set_unless_there("HOME", home.unwrap_or("/"));
+    // Who has no entry and gets none has no home either.
+    let none = match definition.options.process.passwd {
+        Some(false) => "",
+        _ => "/",
+    };
+    env.set_unless_there("HOME", home.unwrap_or(none));
     env.set_unless_there("HOSTNAME", hostname(definition, facts));
     let all = env.0.into_iter();
     all.map(|(name, value)| format!("{name}={value}")).collect()

@@ -121,9 +121,10 @@ fn hosts(
     facts: &BundleFacts,
     host: &str,
 ) -> Result<String, DefinitionError> {
-    // Who joins a network sees the hosts of its owner.
+    // Who joins a network sees the hosts of its owner, and itself.
     if let Some(text) = &facts.joined.hosts {
-        return Ok(text.clone());
+        let own = format!("127.0.0.1\t{host} {}\n", definition.name);
+        return Ok(text.clone() + &own);
     }
     let mut lines: Vec<(String, Vec<String>)> = Vec::new();
     for entry in &definition.options.etc.hosts {

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
-use super::BundleFacts;
 use super::isolation::{Namespaces, is_privileged};
 use super::mounts::{self, MountFacts};
+use super::{BundleFacts, Mapping};
 use crate::definition::{Definition, Namespace};
+use crate::plan::conf::Conf;
 
 /// What the plan must know of the host's files.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -18,6 +19,8 @@ pub struct FileFacts {
     pub secrets: Vec<GivenFile>,
     /// Variables that secrets become.
     pub secret_env: Vec<(String, String)>,
+    /// A mount for /dev/shm, where the runtime cannot make one that belongs to the container's root.
+    pub shm: Option<PathBuf>,
 }
 
 /// Something of the host's that is bound into this container only.
@@ -127,12 +130,27 @@ fn shm(definition: &Definition, facts: &BundleFacts) -> Option<Mount> {
         | Namespace::Shareable
         | Namespace::Path(_)
         | Namespace::Container(_) => {
+            if let Some(own) = &facts.files.shm {
+                let options = ["bind", "rprivate", "nosuid", "noexec", "nodev"];
+                return Some(bind(own, "/dev/shm", &options));
+            }
             let size = definition.options.files.shm_size;
             let size = format!("size={}", size.unwrap_or(SHM_SIZE));
             let options = ["nosuid", "noexec", "nodev", "mode=1777", &size];
             Some(mount("/dev/shm", "tmpfs", "shm", &options))
         }
     }
+}
+
+/// The size of shared memory that must be mounted before the container's user namespace is there; none if it need not.
+pub fn mapped_shm(definition: &Definition, conf: &Conf, mapping: Option<&Mapping>) -> Option<u64> {
+    let files = &definition.options.files;
+    let own = match Namespaces::of(definition, conf).ipc {
+        Namespace::Private | Namespace::Shareable | Namespace::Path(_) => true,
+        Namespace::Host | Namespace::WithoutShm | Namespace::Container(_) => false,
+    };
+    let wanted = own && mapping.is_some() && !files.mounts_on("/dev/shm");
+    wanted.then(|| files.shm_size.unwrap_or(SHM_SIZE))
 }
 
 /// Bytes of /dev/shm if nobody says otherwise: 64000 KiB, as Podman has it.

@@ -250,9 +250,14 @@ fn a_mapped_container_has_moved_devices_bound() {
         access: "rw".to_owned(),
     };
     facts.isolation.devices = vec![node("/dev/a", "/dev/a"), node("/dev/b", "/dev/c")];
+    let range = crate::definition::IdRange {
+        container: 0,
+        host: 1000,
+        size: 9,
+    };
     facts.isolation.mapping = Some(Mapping {
-        uids: Vec::new(),
-        gids: Vec::new(),
+        uids: vec![range],
+        gids: vec![range],
     });
     let bundle = plan(&definition(&["sh"], Options::default()), &facts).unwrap();
     let spec = serde_json::to_value(&bundle.spec).unwrap();
@@ -266,6 +271,6 @@ fn a_mapped_container_has_moved_devices_bound() {
             .as_array()
             .unwrap()
             .len(),
-        3
+        2
     );
 }

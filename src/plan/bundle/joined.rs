@@ -17,6 +17,8 @@ pub enum NamespaceKind {
     Pid,
     /// The root of what is seen of the cgroups.
     Cgroup,
+    /// Users, groups and capabilities.
+    User,
 }
 
 impl NamespaceKind {
@@ -28,6 +30,7 @@ impl NamespaceKind {
             Self::Uts => "UTS",
             Self::Pid => "PID",
             Self::Cgroup => "cgroup",
+            Self::User => "user",
         }
     }
 
@@ -39,6 +42,7 @@ impl NamespaceKind {
             Self::Uts => "uts",
             Self::Pid => "pid",
             Self::Cgroup => "cgroup",
+            Self::User => "user",
         }
     }
 }
@@ -77,10 +81,11 @@ impl JoinedFacts {
 
 /// Puts the shared memory of another container, or of an earlier run, in the place of a new one; what the user mounts
 /// there stays.
-pub(super) fn share_shm(mounts: &mut [Mount], joined: &JoinedFacts) {
+pub(super) fn share_shm(mounts: &mut [Mount], joined: &JoinedFacts, mapped: Option<&Path>) {
     let Some(shared) = &joined.shm else { return };
     for mount in mounts {
-        let own = mount.source().as_deref() == Some(Path::new("shm"));
+        let source = mount.source().as_deref();
+        let own = source == Some(Path::new("shm")) || mapped.is_some() && source == mapped;
         if own && mount.destination() == Path::new("/dev/shm") {
             let options = ["bind", "nosuid", "noexec", "nodev", "rprivate"];
             mount

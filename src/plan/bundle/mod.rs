@@ -28,14 +28,14 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Hook, Linux, Process, Root, Spec};
 
-use crate::definition::{Definition, DefinitionError, Network};
+use crate::definition::{Definition, DefinitionError, Namespace, Network};
 use crate::plan::conf::Conf;
 use crate::types::Signal;
 
 pub use cdi::{CdiFile, Edits};
 pub use devices::DeviceNode;
 pub use etc::EtcFacts;
-pub use files::{FileFacts, GivenFile};
+pub use files::{FileFacts, GivenFile, mapped_shm};
 pub use hooks::{HookFacts, command_of};
 pub use isolation::{IsolationFacts, is_privileged};
 pub use joined::{JoinedFacts, NamespaceKind, NamespaceSource};
@@ -129,7 +129,9 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
     let mut mounts = files::plan(definition, facts);
     let systemd = systemd::is_wanted(definition, facts);
     if systemd {
-        systemd::add_mounts(definition, &mut mounts);
+        let modes = isolation::Namespaces::of(definition, &facts.conf);
+        let own_cgroups = modes.cgroup != Namespace::Host;
+        systemd::add_mounts(definition, own_cgroups, &mut mounts);
     }
     mounts.extend(process::init_mount(facts, systemd));
     userns::adapt(definition, facts, &mut mounts);
@@ -139,7 +141,7 @@ pub fn plan(definition: &Definition, facts: &BundleFacts) -> Result<Bundle, Defi
     mounts::into_chroots(wishes, &mut etc.mounts);
     mounts::close(wishes, &mut etc.mounts);
     mounts.extend(etc.mounts);
-    joined::share_shm(&mut mounts, &facts.joined);
+    joined::share_shm(&mut mounts, &facts.joined, facts.files.shm.as_deref());
     mounts::sort(&mut mounts);
     mounts::root_propagation(definition, &mut linux);
     let mut process = process::plan(definition, facts, systemd, &mut linux, &mut warnings)?;

@@ -75,7 +75,7 @@ fn one(wish: &Wish, facts: &MountFacts, user: &UserFacts) -> Mount {
         ];
         let taken = options
             .iter()
-            .filter(|option| !ours.contains(&option.as_str()));
+            .filter(|option| !ours.contains(&option.as_str()) && !option.starts_with("idmap="));
         taken.cloned().collect()
     };
     let mut given = words(&wish.options);
@@ -401,7 +401,7 @@ mod tests {
     fn each_tmpfs_of_systemd_has_the_size_asked_for() {
         let definition = files(&[("shm-size-systemd", "10m"), ("tmpfs", "/tmp")]);
         let mut mounts = Vec::new();
-        super::super::systemd::add_mounts(&definition, &mut mounts);
+        super::super::systemd::add_mounts(&definition, true, &mut mounts);
         let sized = |mount: &Mount| {
             let options = mount.options().clone().unwrap_or_default();
             options.iter().any(|option| option == "size=10485760")

@@ -59,7 +59,7 @@ pub(super) fn plan(
         .set_gid(facts.process.user.gid)
         .set_umask(Some(umask(definition, facts)?.0));
     let groups = &facts.process.user.groups;
-    if !options.keep_groups && !groups.is_empty() {
+    if !groups.is_empty() {
         user.set_additional_gids(Some(groups.clone()));
     }
     if options.keep_groups && !facts.process.crun {

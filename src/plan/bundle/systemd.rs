@@ -33,7 +33,7 @@ pub(super) fn is_wanted(definition: &Definition, facts: &BundleFacts) -> bool {
 }
 
 /// What it wants to be mounted, and its cgroup writable.
-pub(super) fn add_mounts(definition: &Definition, mounts: &mut Vec<Mount>) {
+pub(super) fn add_mounts(definition: &Definition, own_cgroups: bool, mounts: &mut Vec<Mount>) {
     let size = definition.options.files.shm_size_systemd;
     let size = size.map(|bytes| format!("size={bytes}"));
     for target in ["/run", "/run/lock", "/tmp", "/var/log/journal"] {
@@ -51,7 +51,13 @@ pub(super) fn add_mounts(definition: &Definition, mounts: &mut Vec<Mount>) {
             && mount.destination() == Path::new("/sys/fs/cgroup")
     };
     if let Some(mount) = mounts.iter_mut().find(cgroup) {
-        let options = ["private", "rw"].map(str::to_owned);
-        mount.set_options(Some(options.into()));
+        let mut options = vec!["private".to_owned(), "rw".to_owned()];
+        if !own_cgroups {
+            options.push("bind".to_owned());
+            mount
+                .set_typ(Some("bind".to_owned()))
+                .set_source(Some("/sys/fs/cgroup".into()));
+        }
+        mount.set_options(Some(options));
     }
 }

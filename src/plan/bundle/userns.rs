@@ -2,8 +2,8 @@
 
 use oci_spec::runtime::{Linux, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceType, Mount};
 
-use super::BundleFacts;
-use super::isolation::Namespaces;
+use super::isolation::{Namespaces, is_privileged};
+use super::{BundleFacts, NamespaceKind, NamespaceSource};
 use crate::definition::{Definition, IdRange, Namespace};
 
 /// Which ids of the host stand behind those of a container.
@@ -20,6 +20,19 @@ impl Mapping {
     pub fn owner(&self, uid: u32, gid: u32) -> Option<(u32, u32)> {
         let find = |ranges: &[IdRange], id| ranges.iter().find_map(|range| range.to_host(id));
         Some((find(&self.uids, uid)?, find(&self.gids, gid)?))
+    }
+
+    /// The ranges of a text as in uid_map; lines that are none are left out.
+    pub fn ranges(text: &str) -> Vec<IdRange> {
+        let range = |line: &str| {
+            let mut numbers = line.split_whitespace().map(|number| number.parse().ok());
+            Some(IdRange {
+                container: numbers.next()??,
+                host: numbers.next()??,
+                size: numbers.next()??,
+            })
+        };
+        text.lines().filter_map(range).collect()
     }
 
     /// Whether every id is the same on both sides, so that no file needs another owner.
@@ -45,7 +58,11 @@ pub(super) fn plan(facts: &BundleFacts, linux: &mut Linux) {
         return;
     };
     let mut namespace = LinuxNamespace::default();
-    namespace.set_typ(LinuxNamespaceType::User);
+    let path = match facts.joined.source(NamespaceKind::User) {
+        Some(NamespaceSource::Path(path)) => Some(path.clone()),
+        Some(NamespaceSource::Host) | None => None,
+    };
+    namespace.set_typ(LinuxNamespaceType::User).set_path(path);
     linux
         .namespaces_mut()
         .get_or_insert_default()
@@ -71,21 +88,45 @@ pub(super) fn adapt(definition: &Definition, facts: &BundleFacts, mounts: &mut [
         return;
     };
     let modes = Namespaces::of(definition, &facts.conf);
+    let access = match is_privileged(definition, &facts.conf) {
+        true => "rw",
+        false => "ro",
+    };
+    let common = ["nosuid", "noexec", "nodev"];
+    // A network of somebody else belongs to another user namespace, whoever that is.
+    let foreign_network = !modes.network.is_new();
     let binds = [
-        (&modes.network, "/sys", "ro"),
-        (&modes.pid, "/proc", "rw"),
-        (&modes.ipc, "/dev/mqueue", "rw"),
+        (foreign_network, "/sys", [access, "rprivate", "rbind"]),
+        (
+            modes.pid == Namespace::Host,
+            "/proc",
+            ["rw", "rprivate", "rbind"],
+        ),
+        (
+            modes.ipc == Namespace::Host,
+            "/dev/mqueue",
+            ["rw", "private", "bind"],
+        ),
     ];
-    for (_, path, access) in binds.iter().filter(|(mode, ..)| **mode == Namespace::Host) {
-        let ours = |mount: &&mut Mount| {
-            mount.destination().as_os_str() == *path && mount.typ().as_deref() != Some("bind")
-        };
-        if let Some(mount) = mounts.iter_mut().find(ours) {
-            let options = ["rprivate", "nosuid", "noexec", "nodev", access, "rbind"];
+    let mut ours = mounts
+        .iter_mut()
+        .filter(|mount| mount.typ().as_deref() != Some("bind"));
+    for mount in ours.by_ref() {
+        let at = mount.destination().to_string_lossy().into_owned();
+        let bind = binds
+            .iter()
+            .find(|(wanted, path, _)| *wanted && *path == at);
+        if let Some((_, path, own)) = bind {
+            let options = own.iter().chain(&common).map(|word| (*word).to_owned());
             mount
                 .set_typ(Some("bind".to_owned()))
                 .set_source(Some(path.into()))
-                .set_options(Some(options.map(str::to_owned).to_vec()));
+                .set_options(Some(options.collect()));
+        } else if at == "/sys/fs/cgroup" && foreign_network && !is_of_systemd(mount) {
+            let options = ["rprivate", access].into_iter().chain(common);
+            mount
+                .set_source(Some("/sys/fs/cgroup".into()))
+                .set_options(Some(options.map(str::to_owned).collect()));
         }
     }
     let terminals = mounts
@@ -96,6 +137,12 @@ pub(super) fn adapt(definition: &Definition, facts: &BundleFacts, mounts: &mut [
             options.retain(|option| option != "gid=5");
         }
     }
+}
+
+/// Whether it was made writable for a systemd in the container.
+fn is_of_systemd(mount: &Mount) -> bool {
+    let mut words = mount.options().iter().flatten();
+    words.any(|word| word == "private")
 }
 
 #[cfg(test)]

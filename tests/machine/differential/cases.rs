@@ -192,6 +192,12 @@ pub(super) const ELSEWHERE: &[&str] = &[
 const APART: &[(&str, &str)] = &[
     ("dns=none", "dns-option"),
     ("dns=none", "dns-search"),
+    // runc binds a device by its new name on itself.
+    ("device=/dev/full:/dev/renamed:rw", "gidmap"),
+    ("device=/dev/full:/dev/renamed:rw", "uidmap"),
+    // Podman has no file that it could bind such a secret on.
+    ("read-only", "secret=s1"),
+    ("read-only", "secret=s1,target=named,gid=5"),
     ("gidmap", "cap-add"),
     ("gidmap", "privileged"),
     ("hosts-file", "no-hosts"),

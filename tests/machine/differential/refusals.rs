@@ -78,6 +78,14 @@ const BAD: &[(&str, &str)] = &[
     ("user", "no-such-user"),
     ("user", "root:no-such-group"),
     ("userns", "sideways"),
+    ("userns", "nomap"),
+    ("userns", "private"),
+    ("userns", "keep-id:size=100"),
+    ("userns", "keep-id:nonsense=1"),
+    ("userns", "container:no-such"),
+    ("userns", "ns:/no/such"),
+    ("volume", "/opt:/x:idmap=nonsense"),
+    ("mount", "type=image,source=localhost/plain,target=/x,idmap"),
     ("uts", "sideways"),
     ("volume", "/no/such/directory:/x"),
     ("volume", "relative:relative"),
@@ -124,6 +132,6 @@ fn what_podman_refuses_is_refused() {
     assert_eq!(
         lab.sh("unitbox ps -a --format json | jq -r '.[].Names[]' | sort")
             .ok(),
-        "source\ntarget"
+        "mapped\nsource\ntarget"
     );
 }

@@ -80,6 +80,7 @@ both() {
 }
 both secret create s1 secret
 both run -d --name target --network none --ipc shareable localhost/plain sleep 100000
+both run -d --name mapped --network none --uidmap 0:300000:65536 localhost/plain sleep 100000
 both create --name source -v given:/data -v $base/host:/mnt:ro localhost/rich
 for engine in podman unitbox; do
     case $engine in
