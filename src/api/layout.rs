@@ -166,6 +166,22 @@ impl Layout {
         self.run_container(id).join("client.sock")
     }
 
+    /// Where one that wants to be attached to a run that goes on listens; the tag is its own.
+    pub fn attach_socket(&self, id: &ContainerId, tag: &str) -> PathBuf {
+        let name = format!("{}{tag}", super::client::LATER);
+        self.run_container(id).join(name)
+    }
+
+    /// Where the runtime sends the master of the container's terminal to.
+    pub fn console_socket(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("tty.sock")
+    }
+
+    /// Directory of the sessions of `exec` in the running payload.
+    pub fn sessions(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("exec")
+    }
+
     /// Exit files of removed containers, by id, so that a late `wait` still gets the code.
     pub fn exits(&self) -> PathBuf {
         self.run().join("exits")

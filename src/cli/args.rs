@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
-use super::{inspect, objects, on_containers, ps};
+use super::{attach, exec, inspect, objects, on_containers, ps};
 use crate::api::Layout;
 use crate::container::create::Wish;
 use crate::container::{ContainerError, conf, defaults, environment};
-use crate::definition::{Arity, ConfFiles, OptionSpec, options, refusal};
+use crate::definition::{Arity, ConfFiles, OptionSpec, Options, options, refusal};
 
 /// The whole grammar, for parsing, completion and man pages.
 pub fn command() -> Command {
@@ -59,7 +59,7 @@ pub(super) fn switch(name: &'static str, short: Option<char>, help: &'static str
 }
 
 /// A switch of Podman's that takes `=false` too.
-fn toggle(name: &'static str, help: &'static str) -> Arg {
+pub(super) fn toggle(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name)
         .long(name)
         .value_name("true|false")
@@ -96,7 +96,10 @@ fn container_verbs() -> Vec<Command> {
                     "Send the signals that the client gets to the payload",
                 )
                 .default_value("true"),
-            ),
+            )
+            .arg(attach::keys_arg()),
+        attach::command(),
+        exec::command(),
         on_containers(Command::new("start").about("Start containers")),
         on_containers(Command::new("stop").about("Stop containers").arg(seconds())),
         on_containers(Command::new("kill").about("Send a signal to payloads")).arg(
@@ -247,7 +250,7 @@ fn sorted() -> Vec<&'static OptionSpec> {
     all
 }
 
-fn option(spec: &'static OptionSpec) -> Arg {
+pub(super) fn option(spec: &'static OptionSpec) -> Arg {
     let arg = Arg::new(spec.flag)
         .long(spec.flag)
         .short(spec.short)
@@ -272,6 +275,27 @@ fn option(spec: &'static OptionSpec) -> Arg {
     }
 }
 
+/// Puts the values that were given for some options into what holds without them.
+pub(super) fn put<'a>(
+    args: &ArgMatches,
+    specs: impl Iterator<Item = &'a OptionSpec>,
+    caller: &[(String, String)],
+    wished: &mut Options,
+) -> Result<(), CliError> {
+    for spec in specs {
+        for value in args.get_many::<String>(spec.flag).into_iter().flatten() {
+            if spec.flag == "env" {
+                for value in environment::expand(value, caller) {
+                    spec.apply(wished, &value)?;
+                }
+            } else {
+                spec.apply(wished, value)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Reads what a user wants from the arguments of `create` and `run`.
 pub(super) fn wish(args: &ArgMatches, layout: &Layout) -> Result<Wish, CliError> {
     let files = ConfFiles {
@@ -283,17 +307,7 @@ pub(super) fn wish(args: &ArgMatches, layout: &Layout) -> Result<Wish, CliError>
     let mut wished = defaults::before(&conf, given).map_err(ContainerError::from)?;
     wished.conf = files;
     let caller = environment::of_caller();
-    for spec in options() {
-        for value in args.get_many::<String>(spec.flag).into_iter().flatten() {
-            if spec.flag == "env" {
-                for value in environment::expand(value, &caller) {
-                    spec.apply(&mut wished, &value)?;
-                }
-            } else {
-                spec.apply(&mut wished, value)?;
-            }
-        }
-    }
+    put(args, options(), &caller, &mut wished)?;
     for dir in args.get_many::<PathBuf>("hooks-dir").into_iter().flatten() {
         let path =
             std::path::absolute(dir).map_err(CliError::io("find", dir.display().to_string()))?;

@@ -49,6 +49,16 @@ pub(super) enum CliError {
         /// What to end with.
         code: u8,
     },
+    /// There is no process.
+    #[error("container {name}: exec")]
+    Exec {
+        /// Where.
+        name: String,
+        /// What to end with.
+        code: u8,
+        /// Why not.
+        source: crate::container::exec::ExecError,
+    },
     /// Several targets, some of which failed; each was told already.
     #[error("some targets failed")]
     Told(u8),
@@ -81,7 +91,7 @@ impl CliError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Container(error) => error.exit_code(),
-            Self::Ended { code, .. } | Self::Told(code) => *code,
+            Self::Ended { code, .. } | Self::Exec { code, .. } | Self::Told(code) => *code,
             Self::Cancelled(_) => 130,
             _ => crate::api::ExitCode::Error.number(),
         }

@@ -1,4 +1,4 @@
-//! An attached run: a real pipe from the payload to the caller, and the caller's signals to the payload.
+//! An attached run: a real pipe or a terminal from the payload to the caller, and the caller's signals to the payload.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,7 +11,7 @@ use nix::libc;
 use super::error::CliError;
 use super::{INTERRUPT, run};
 use crate::api::Layout;
-use crate::container::attach::{Client, Detached, Listener};
+use crate::container::attach::{Client, Detached, Keys, Listener, Terminal};
 use crate::container::observe::{Exit, observe, payload_of};
 use crate::container::stop::Patience;
 use crate::container::{ContainerError, Site, kill, restore, start, stop, wait};
@@ -19,6 +19,7 @@ use crate::definition::Definition;
 use crate::store;
 use crate::sys::move_data;
 use crate::sys::signals::{SignalFd, SignalSet};
+use crate::sys::terminal;
 use crate::types::{ContainerId, UnitName};
 
 /// Signals a client passes on; those of its own terminal, children and faults stay its own.
@@ -48,6 +49,7 @@ pub(super) fn run(
     definition: &Definition,
     signals: SignalFd,
     proxy: bool,
+    keys: Option<Keys>,
 ) -> Result<u8, CliError> {
     let listener = Listener::new(site.layout, &definition.id)
         .inspect_err(|_| run::discard(site, definition))?;
@@ -58,8 +60,14 @@ pub(super) fn run(
     thread::scope(|scope| {
         let pump = scope.spawn(|| {
             let stdin = io::stdin();
-            let client = Client::new(listener, stdin.as_fd(), give_up, Some(signals), interactive);
-            client.serve(&mut |signal| on_signal(layout, id, signal, &started, proxy))
+            let client = Client {
+                stdin: stdin.as_fd(),
+                signals: Some(signals),
+                interactive,
+                terminal: keys.map(|keys| Terminal { keys }),
+            };
+            let mut signal = |signal| on_signal(layout, id, signal, &started, proxy);
+            client.serve(listener, give_up, &mut signal)
         });
         if let Err(error) = start::start(site, definition) {
             drop(keep);
@@ -74,20 +82,29 @@ pub(super) fn run(
         // A monitor that could not connect never will: then there is nothing to serve but the end.
         drop(keep);
         let served = pump.join().expect("the pump does not panic");
-        if matches!(&served, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
-            // As any program whose reader is gone; the container goes on without us.
-            crate::sys::process::die_like(libc::SIGPIPE);
+        match moved(served)? {
+            Detached::ByKeys => Ok(0),
+            detached => finish(site, definition, detached),
         }
-        finish(
-            site,
-            definition,
-            served.map_err(CliError::io("move", "output"))?,
-        )
     })
 }
 
+/// What came of moving bytes. A reader that is gone ends us as it ends any program; the container goes on without us.
+pub(super) fn moved(served: io::Result<Detached>) -> Result<Detached, CliError> {
+    if matches!(&served, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+        crate::sys::process::die_like(libc::SIGPIPE);
+    }
+    served.map_err(CliError::io("move", "output"))
+}
+
 /// Before the payload runs a signal that ends programs cancels the start; later it is the payload's.
-fn on_signal(layout: &Layout, id: &ContainerId, signal: i32, started: &AtomicBool, proxy: bool) {
+pub(super) fn on_signal(
+    layout: &Layout,
+    id: &ContainerId,
+    signal: i32,
+    started: &AtomicBool,
+    proxy: bool,
+) {
     let ending = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT].contains(&signal);
     if !started.load(Ordering::Acquire) {
         if ending {
@@ -98,6 +115,7 @@ fn on_signal(layout: &Layout, id: &ContainerId, signal: i32, started: &AtomicBoo
     if !proxy {
         if ending {
             // As without a handler: the client goes, the container stays.
+            terminal::restore();
             crate::sys::process::die_like(signal);
         }
         return;

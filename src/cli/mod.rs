@@ -1,9 +1,11 @@
 //! The command line: Podman's verbs, flags and exit codes.
 
 mod args;
+mod attach;
 mod completion;
 mod create;
 mod error;
+mod exec;
 mod filter;
 mod foreground;
 mod images;
@@ -88,6 +90,8 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "create" => create::run(args, host),
         "run" => run::run(args, host),
         "start" => start::run(args, host),
+        "attach" => attach::run(args, host),
+        "exec" => exec::run(args, host),
         "stop" => stop::run(args, host),
         "kill" => kill::run(args, host),
         "wait" => wait::run(args, host),

@@ -1,10 +1,12 @@
 //! `run`: `create`, then `start`, in the background or attached.
 
+use std::io::IsTerminal;
+
 use clap::ArgMatches;
 
 use super::create::CidFile;
 use super::error::CliError;
-use super::{Host, args, foreground, output};
+use super::{Host, args, attach, foreground, output};
 use crate::container::stop::Patience;
 use crate::container::{Site, create, remove, start};
 use crate::definition::Definition;
@@ -16,6 +18,14 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let site = host.site(&systemd);
     let cid = CidFile::reserve(args)?;
     let detached = args::is_on(args, "detach");
+    let (tty, interactive) = (wish.options.tty && !detached, wish.options.interactive);
+    let keys = tty.then(|| attach::keys(args, &wish.conf));
+    let keys = keys.transpose()?;
+    if tty && interactive && !std::io::stdin().is_terminal() {
+        tracing::warn!(
+            "standard input is not a terminal: --tty and --interactive may not do what is expected"
+        );
+    }
     // From here on a signal must find somebody who clears away what was made.
     let signals = (!detached).then(foreground::signals).transpose()?;
     let (definition, lock) = create::create(site, wish)?;
@@ -24,7 +34,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     match signals {
         Some(signals) => {
             let proxy = args::is_on(args, "sig-proxy");
-            foreground::run(site, &definition, signals, proxy)
+            foreground::run(site, &definition, signals, proxy, keys)
         }
         None => {
             start::start(site, &definition).inspect_err(|_| discard(site, &definition))?;

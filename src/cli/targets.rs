@@ -49,3 +49,18 @@ pub(super) fn latest(layout: &Layout) -> Result<Definition, CliError> {
 pub(super) fn find(layout: &Layout, text: &str) -> Result<Definition, CliError> {
     Ok(store::load(layout, &store::lookup(layout, text)?)?)
 }
+
+/// The one container meant: by name or id, or the latest.
+pub(super) fn one(args: &ArgMatches, layout: &Layout) -> Result<Definition, CliError> {
+    let text = args.get_one::<String>("container");
+    match (text, args.get_flag("latest")) {
+        (Some(text), false) => find(layout, text),
+        (None, true) => latest(layout),
+        (Some(_), true) => Err(CliError::Usage(
+            "--latest and a container cannot be used together".to_owned(),
+        )),
+        (None, false) => Err(CliError::Usage(
+            "name a container, or use --latest".to_owned(),
+        )),
+    }
+}

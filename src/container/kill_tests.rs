@@ -108,6 +108,7 @@ impl Case {
             boot_id: "boot",
             now: 2,
             limits: &[],
+            console: None,
         };
         prepare::prepare(&self.id, &run, &mut self.world).map(drop)
     }

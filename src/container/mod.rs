@@ -9,6 +9,7 @@ pub mod defaults;
 mod dependencies;
 pub mod environment;
 mod error;
+pub mod exec;
 mod exits;
 pub mod kill;
 pub mod logs;

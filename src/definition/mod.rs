@@ -110,6 +110,8 @@ pub struct Options {
     pub remove: bool,
     /// Keep the payload's standard input open for clients.
     pub interactive: bool,
+    /// Give the payload a terminal.
+    pub tty: bool,
     /// The user's environment, in order; a later value of a name wins.
     pub env: Vec<(String, String)>,
     /// Entry point instead of the image's; an empty list clears it.
@@ -283,6 +285,12 @@ impl Options {
         if self.interactive && self.log_driver == LogDriver::Passthrough {
             return Err(DefinitionError::Conflict(
                 "--interactive",
+                "--log-driver=passthrough",
+            ));
+        }
+        if self.tty && self.log_driver == LogDriver::Passthrough {
+            return Err(DefinitionError::Conflict(
+                "--tty",
                 "--log-driver=passthrough",
             ));
         }

@@ -9,6 +9,7 @@ pub mod filter;
 mod idmapped;
 mod inside;
 pub mod pins;
+pub mod reason;
 pub mod runtime;
 pub mod systemd;
 pub mod world;

@@ -34,6 +34,32 @@ pub struct Runtime {
     pub program: PathBuf,
 }
 
+/// The files of one `exec`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExecFiles {
+    /// The process, as in config.json.
+    pub process: PathBuf,
+    /// Where the runtime writes its PID.
+    pub pid: PathBuf,
+    /// Where it sends the master of a terminal.
+    pub console: PathBuf,
+    /// Where it writes what went wrong.
+    pub log: PathBuf,
+}
+
+impl ExecFiles {
+    /// Those of a session: an id of 64 digits. A socket's path is short (unix(7)): it has only the first 12.
+    pub fn new(directory: &Path, session: &str) -> Self {
+        let file = |name: &str, kind: &str| directory.join(format!("{name}.{kind}"));
+        Self {
+            process: file(session, "json"),
+            pid: file(session, "pid"),
+            console: file(&session[..session.len().min(12)], "sock"),
+            log: file(session, "log"),
+        }
+    }
+}
+
 /// A program with its arguments; the environment is [`Command::ENV`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Command {
@@ -75,22 +101,50 @@ impl Runtime {
     }
 
     /// `run --detach`: makes the container, starts its program and leaves it to whoever adopts orphans. `create` and
-    /// `start` do the same with one process more, which is a tenth of a start's CPU.
-    pub fn run(&self, layout: &Layout, id: &ContainerId) -> Command {
+    /// `start` do the same with one process more, which is a tenth of a start's CPU. The master of a terminal goes to the
+    /// socket `console`.
+    pub fn run(&self, layout: &Layout, id: &ContainerId, console: Option<&Path>) -> Command {
         let pid_file = layout.run_container(id).join("pid");
-        self.command(
-            layout,
-            id,
-            &[
-                "run".into(),
-                "--detach".into(),
-                "--bundle".into(),
-                layout.bundle(id).into(),
-                "--pid-file".into(),
-                pid_file.into(),
-                id.as_str().into(),
-            ],
-        )
+        let mut verb: Vec<OsString> = vec![
+            "run".into(),
+            "--detach".into(),
+            "--bundle".into(),
+            layout.bundle(id).into(),
+            "--pid-file".into(),
+            pid_file.into(),
+        ];
+        if let Some(console) = console {
+            verb.extend(["--console-socket".into(), console.into()]);
+        }
+        verb.push(id.as_str().into());
+        self.command(layout, id, &verb)
+    }
+
+    /// `exec --detach`: starts a process in a container that runs and leaves it to whoever adopts orphans.
+    pub fn exec(
+        &self,
+        layout: &Layout,
+        id: &ContainerId,
+        files: &ExecFiles,
+        tty: bool,
+        preserve: u32,
+    ) -> Command {
+        let mut verb: Vec<OsString> = vec![
+            "exec".into(),
+            "--detach".into(),
+            "--process".into(),
+            files.process.clone().into(),
+            "--pid-file".into(),
+            files.pid.clone().into(),
+        ];
+        if tty {
+            verb.extend(["--console-socket".into(), files.console.clone().into()]);
+        }
+        if preserve > 0 {
+            verb.extend(["--preserve-fds".into(), preserve.to_string().into()]);
+        }
+        verb.push(id.as_str().into());
+        self.with_log(layout, id, &files.log, &verb)
     }
 
     /// Where below its state directory the runtime keeps what it may use again for other containers.
@@ -115,11 +169,21 @@ impl Runtime {
     }
 
     fn command(&self, layout: &Layout, id: &ContainerId, verb: &[OsString]) -> Command {
+        self.with_log(layout, id, &log_file(layout, id), verb)
+    }
+
+    fn with_log(
+        &self,
+        layout: &Layout,
+        id: &ContainerId,
+        log: &Path,
+        verb: &[OsString],
+    ) -> Command {
         let mut args: Vec<OsString> = vec![
             "--root".into(),
             layout.runtime_state(id).into(),
             "--log".into(),
-            log_file(layout, id).into(),
+            log.into(),
             "--log-format".into(),
             "json".into(),
         ];

@@ -1,4 +1,4 @@
-//! The client of a foreground run ([`crate::api::client`]).
+//! The clients of a run ([`crate::api::client`]).
 
 use std::fs;
 use std::io;
@@ -6,17 +6,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::api::client::{EOF, EXIT, HELLO, MAX_MESSAGE, STDIN};
+use crate::api::client::{EOF, EXIT, MAX_MESSAGE, STDIN, TERMINAL, parse_hello};
 use crate::sys::move_data::set_nonblocking;
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::socket::{self, Kind};
 
-/// How long a client that listens may take to say hello.
+/// How long the first client, which is waited for, may take to say hello.
 const HELLO_TIME: Duration = Duration::from_secs(2);
 
 /// What a client said.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub(super) enum Said {
+    /// Hello.
+    Hello(Ends),
     /// Its input has ended.
     Eof,
     /// It is gone.
@@ -25,57 +27,60 @@ pub(super) enum Said {
     Nothing,
 }
 
+/// The write ends of a client's two pipes.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+    /// Rows and columns of its terminal.
+    pub(super) size: Option<(u16, u16)>,
+}
+
 /// The control connection.
 #[derive(Debug)]
 pub(super) struct Client {
+    pub(super) number: u32,
     socket: OwnedFd,
 }
 
-/// A client with the write ends of its two pipes.
-#[derive(Debug)]
-pub(super) struct Attached {
-    pub(super) client: Client,
-    pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
-}
-
-/// Connects to a client that waits. One that is not there, or says nothing, is no reason not to run.
-pub(super) fn attach(path: &Path) -> io::Result<Option<Attached>> {
-    let socket = match socket::connect(path, Kind::SeqPacket, true) {
-        Ok(socket) => socket,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            fs::remove_file(path)?;
-            return Err(error);
-        }
-    };
-    fs::remove_file(path)?;
-    let mut poller = Poller::new();
-    poller.add(0, &socket, Interest::Read)?;
-    poller.wait(Some(HELLO_TIME))?;
-    let mut text = [0; 64];
-    let message = socket::recv_with_fds(&socket, &mut text, 2)?;
-    let mut fds = message.fds.into_iter();
-    match (&text[..message.bytes] == HELLO, fds.next(), fds.next()) {
-        (true, Some(stdout), Some(stderr)) => {
-            set_nonblocking(&stdout, true)?;
-            set_nonblocking(&stderr, true)?;
-            Ok(Some(Attached {
-                client: Client { socket },
-                stdout,
-                stderr,
-            }))
-        }
-        _ => Err(io::Error::other(
-            "the client's first message is not the expected one",
-        )),
-    }
-}
-
 impl Client {
+    /// Connects to a client that waits; the socket is gone then.
+    pub(super) fn connect(path: &Path, number: u32) -> io::Result<Option<Self>> {
+        let socket = match socket::connect(path, Kind::SeqPacket, true) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other,
+        };
+        fs::remove_file(path)?;
+        Ok(Some(Self {
+            number,
+            socket: socket?,
+        }))
+    }
+
+    /// The first one, which is to see everything. One that is not there, or says nothing, is no reason not to run.
+    pub(super) fn first(path: &Path) -> io::Result<Option<(Self, Ends)>> {
+        let Some(client) = Self::connect(path, 0)? else {
+            return Ok(None);
+        };
+        let mut poller = Poller::new();
+        poller.add(0, &client.socket, Interest::Read)?;
+        poller.wait(Some(HELLO_TIME))?;
+        match client.read() {
+            Said::Hello(ends) => Ok(Some((client, ends))),
+            Said::Eof | Said::Gone | Said::Nothing => Err(io::Error::other(
+                "the client's first message is not the expected one",
+            )),
+        }
+    }
+
     /// Hands over the container's standard input.
     pub(super) fn give_stdin(&self, stdin: BorrowedFd) -> io::Result<()> {
         socket::send_with_fds(&self.socket, STDIN, &[stdin]).map(drop)
+    }
+
+    /// Hands over the container's terminal.
+    pub(super) fn give_terminal(&self, master: BorrowedFd) -> io::Result<()> {
+        socket::send_with_fds(&self.socket, TERMINAL, &[master]).map(drop)
     }
 
     /// Tells the end of the run; a client that is gone or does not listen misses it.
@@ -89,11 +94,26 @@ impl Client {
     /// What the client said last.
     pub(super) fn read(&self) -> Said {
         let mut text = [0; 64];
-        match socket::recv_with_fds(&self.socket, &mut text, 0) {
-            Ok(message) if &text[..message.bytes] == EOF => Said::Eof,
-            Ok(message) if message.bytes > 0 => Said::Nothing,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Said::Nothing,
-            Ok(_) | Err(_) => Said::Gone,
+        let message = match socket::recv_with_fds(&self.socket, &mut text, 2) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Said::Nothing,
+            Ok(message) if message.bytes > 0 => message,
+            Ok(_) | Err(_) => return Said::Gone,
+        };
+        let text = &text[..message.bytes];
+        let mut fds = message.fds.into_iter();
+        match (parse_hello(text), fds.next(), fds.next()) {
+            (Some(size), Some(stdout), Some(stderr)) => {
+                let ready = set_nonblocking(&stdout, true).and(set_nonblocking(&stderr, true));
+                ready.map_or(Said::Gone, |()| {
+                    Said::Hello(Ends {
+                        stdout,
+                        stderr,
+                        size,
+                    })
+                })
+            }
+            _ if text == EOF => Said::Eof,
+            _ => Said::Nothing,
         }
     }
 }

@@ -2,9 +2,12 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use super::client::Ends;
+use super::console::Console;
 use super::engine::{Monitor, Worker};
 use super::journal;
 use super::k8s_file::K8sFile;
@@ -44,7 +47,11 @@ impl Monitor {
 
     fn prepare(&mut self) {
         let Some(ends) = &self.ends else { return };
-        match worker::fork_prepare(&self.context, ends, self.attached.is_some(), &self.limits) {
+        let first = worker::Attachment {
+            is_there: self.first.is_some(),
+            size: self.first.as_ref().and_then(|ends| ends.size),
+        };
+        match worker::fork_prepare(&self.context, ends, first, &self.limits) {
             Ok((child, report)) => {
                 self.worker = Some(Worker::Prepare {
                     child,
@@ -60,13 +67,13 @@ impl Monitor {
         }
     }
 
-    /// The log driver is known now; the container's ends of the pipes are the runtime's from here on.
-    pub(super) fn open_streams(&mut self, launch: &Launch) {
-        self.ends = None;
+    /// The log driver is known now; the container's ends of the pipes are the runtime's from here on. With a terminal one
+    /// of them stays ours.
+    pub(super) fn open_streams(&mut self, launch: &Launch, listener: Option<OwnedFd>) {
+        let Some(ends) = self.ends.take() else { return };
         let Some((stdout, stderr)) = self.sources.take() else {
             return;
         };
-        let (to_stdout, to_stderr) = self.attached.take().unzip();
         if launch.driver == LogDriver::K8sFile {
             let path = launch.log_file.as_deref().unwrap_or(Path::new("/dev/null"));
             match K8sFile::open(path, launch.log_max) {
@@ -95,25 +102,43 @@ impl Monitor {
                 .open("/dev/null")
                 .map_or(Sink::File, |null| Sink::Null(null.into())),
         };
-        self.streams
-            .push(Stream::new("stdout", stdout, to_stdout, sink(INFO)));
-        self.streams.push(Stream::new(
-            "stderr",
-            stderr,
-            to_stderr,
-            sink(launch.stderr_priority),
-        ));
-        match (&self.client, self.stdin.take()) {
-            (Some(client), Some(stdin)) if launch.interactive => {
-                use std::os::fd::AsFd;
-                warn(
-                    "hand standard input to the client",
-                    client.give_stdin(stdin.as_fd()),
-                );
-                self.stdin = Some(stdin);
+        self.streams.push(Stream::new("stdout", stdout, sink(INFO)));
+        if launch.tty {
+            let path = self.context.layout.console_socket(&self.context.id);
+            let missing = || io::Error::other("the runtime was given no socket");
+            let received = listener.ok_or_else(missing);
+            match received.and_then(|from| Console::receive(&from, &path, ends.stdout)) {
+                Ok(console) => self.console = Some(console),
+                Err(error) => eprintln!("<3>terminal of the payload: {error}; its output is lost"),
             }
-            (None, stdin) if launch.interactive => self.stdin = stdin,
-            (_, _) => {}
+        } else {
+            let sink = sink(launch.stderr_priority);
+            self.streams.push(Stream::new("stderr", stderr, sink));
+        }
+        self.stdin = self
+            .stdin
+            .take()
+            .filter(|_| launch.interactive && !launch.tty);
+        if let Some(ends) = self.first.take() {
+            self.attach(0, ends);
+        }
+    }
+
+    /// Gives a client the output from here on, and the input.
+    pub(super) fn attach(&mut self, number: u32, ends: Ends) {
+        let Some(client) = self.clients.iter().find(|client| client.number == number) else {
+            return;
+        };
+        for (stream, pipe) in self.streams.iter_mut().zip([ends.stdout, ends.stderr]) {
+            stream.tap(number, pipe, number == 0);
+        }
+        if let Some(console) = &self.console {
+            let given = client.give_terminal(console.master());
+            warn("hand the terminal to the client", given);
+        }
+        if let Some(stdin) = &self.stdin {
+            let given = client.give_stdin(stdin.as_fd());
+            warn("hand standard input to the client", given);
         }
     }
 
@@ -241,6 +266,9 @@ impl Monitor {
         self.ends = None;
         self.stdin = None;
         self.draining = true;
+        if let Some(console) = &mut self.console {
+            console.last_call();
+        }
         self.streams.iter_mut().for_each(Stream::last_call);
     }
 
@@ -253,9 +281,12 @@ impl Monitor {
             Some(Ended::MonitorKilled { .. }) | None => String::new(),
         };
         notify::status(&text);
-        if let (Some(client), Some(record)) = (&self.client, self.record()) {
+        if let (false, Some(record)) = (self.clients.is_empty(), self.record()) {
             self.streams.clear();
-            client.tell_exit(&record.render());
+            let record = record.render();
+            self.clients
+                .iter()
+                .for_each(|client| client.tell_exit(&record));
         }
         match finish {
             Finish::Exit(code) => exit_now(i32::from(code)),

@@ -1,21 +1,25 @@
 //! The main process: one thread, one poll loop, signals first.
 
 use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use inotify::{Inotify, WatchMask};
 
-use super::client::{self, Client};
+use super::client::{self, Client, Ends};
+use super::console::{self, Console};
 use super::k8s_file::K8sFile;
 use super::launch::Launch;
 use super::mirror::Mirror;
 use super::output::{Stream, Wait};
 use super::setup::{Context, SetupError};
 use super::worker::ContainerEnds;
+use crate::api::client::{LATER, MAX_CLIENTS};
 use crate::lifecycle::{Event, Run, State};
 use crate::sys::move_data::pipe;
 use crate::sys::poll::{Interest, Poller};
@@ -27,9 +31,10 @@ const RETRY: Duration = Duration::from_millis(200);
 
 const SIGNALS: u64 = 0;
 const RUN_DIR: u64 = 1;
-const CLIENT: u64 = 2;
+const CONSOLE: u64 = 2;
 const LAUNCH: u64 = 3;
 const STREAMS: u64 = 4;
+const CLIENTS: u64 = 8;
 
 /// The child that works for us now.
 #[derive(Debug)]
@@ -72,8 +77,14 @@ pub(super) struct Monitor {
     pub(super) streams: Vec<Stream>,
     /// The pipes' read ends until the log driver is known.
     pub(super) sources: Option<(OwnedFd, OwnedFd)>,
-    pub(super) attached: Option<(OwnedFd, OwnedFd)>,
-    pub(super) client: Option<Client>,
+    /// What the first client wants its output in, until the log driver is known.
+    pub(super) first: Option<Ends>,
+    pub(super) clients: Vec<Client>,
+    /// Those that have hung up in this turn: the places of the others must not change meanwhile.
+    gone: Vec<u32>,
+    /// The number of the next client; 0 is the first one's.
+    next_client: u32,
+    pub(super) console: Option<Console>,
     pub(super) log_file: Option<K8sFile>,
     pub(super) draining: bool,
     pub(super) limits: Mirror,
@@ -108,8 +119,11 @@ impl Monitor {
             stdin: Some(stdin),
             streams: Vec::new(),
             sources: Some((stdout, stderr)),
-            attached: None,
-            client: None,
+            first: None,
+            clients: Vec::new(),
+            gone: Vec::new(),
+            next_client: 1,
+            console: None,
             log_file: None,
             draining: false,
             limits: Mirror::new(&context.cgroup, &inotify),
@@ -124,10 +138,10 @@ impl Monitor {
 
     fn attach_client(&mut self) {
         let path = self.context.layout.client_socket(&self.context.id);
-        match client::attach(&path) {
-            Ok(Some(attached)) => {
-                self.client = Some(attached.client);
-                self.attached = Some((attached.stdout, attached.stderr));
+        match Client::first(&path) {
+            Ok(Some((client, ends))) => {
+                self.clients.push(client);
+                self.first = Some(ends);
             }
             Ok(None) => {}
             Err(error) => eprintln!("<4>client of a foreground run: {error}; running without it"),
@@ -137,11 +151,7 @@ impl Monitor {
     fn watch(&mut self) -> io::Result<()> {
         self.poller
             .add(SIGNALS, &self.context.signals, Interest::Read)?;
-        self.poller.add(RUN_DIR, &self.inotify, Interest::Read)?;
-        if let Some(client) = &self.client {
-            self.poller.add(CLIENT, client, Interest::Read)?;
-        }
-        Ok(())
+        self.poller.add(RUN_DIR, &self.inotify, Interest::Read)
     }
 
     /// Runs to the end; the process then ends as the payload did.
@@ -154,11 +164,11 @@ impl Monitor {
                 let effects = self.machine.step(event, boottime());
                 self.perform(effects);
             }
-            let waits = self.move_output();
+            let (console, waits) = self.move_output();
             if !self.events.is_empty() {
                 continue;
             }
-            if let Err(error) = self.wait(&waits) {
+            if let Err(error) = self.wait(console, &waits) {
                 // poll(2) fails for want of memory only: the turn is done all the same.
                 eprintln!("<4>poll: {error}; trying again");
                 std::thread::sleep(RETRY);
@@ -167,8 +177,16 @@ impl Monitor {
         }
     }
 
-    /// One bounded turn of each stream.
-    fn move_output(&mut self) -> Vec<Wait> {
+    /// One bounded turn of the terminal and of each stream.
+    fn move_output(&mut self) -> (console::Wait, Vec<Wait>) {
+        let console = self
+            .console
+            .as_mut()
+            .map_or(console::Wait::Ended, Console::turn);
+        if console == console::Wait::Ended {
+            // Closes the pipe behind it, which ends the stream.
+            self.console = None;
+        }
         let log_file = &mut self.log_file;
         let waits: Vec<Wait> = self
             .streams
@@ -179,10 +197,25 @@ impl Monitor {
             self.draining = false;
             self.events.push_back(Event::Drained);
         }
-        waits
+        while let Some(client) = self.streams.iter_mut().find_map(Stream::take_lost) {
+            eprintln!("<5>a client does not read what the payload writes: detached it");
+            self.forget(client);
+        }
+        (console, waits)
     }
 
-    fn wait(&mut self, waits: &[Wait]) -> io::Result<()> {
+    /// A client is gone, or is to go.
+    fn forget(&mut self, number: u32) {
+        self.clients.retain(|client| client.number != number);
+        for stream in &mut self.streams {
+            stream.drop_client(number);
+        }
+        if number == 0 {
+            self.first = None;
+        }
+    }
+
+    fn wait(&mut self, console: console::Wait, waits: &[Wait]) -> io::Result<()> {
         let mut timeout = self
             .machine
             .deadline()
@@ -192,6 +225,7 @@ impl Monitor {
             let limit = match wait {
                 Wait::Nothing => Some(Duration::ZERO),
                 Wait::Later => Some(RETRY),
+                Wait::Client if stream.is_impatient() => Some(RETRY),
                 Wait::Source | Wait::Client | Wait::Sink | Wait::Ended => None,
             };
             timeout = timeout.into_iter().chain(limit).min();
@@ -203,6 +237,25 @@ impl Monitor {
                 };
                 self.poller.add(token, fd, interest)?;
             }
+        }
+        self.poller.remove(CONSOLE);
+        if console == console::Wait::Nothing {
+            timeout = Some(Duration::ZERO);
+        }
+        let terminal = self.console.as_ref();
+        if let Some((fd, write)) = terminal.and_then(|terminal| terminal.wait_on(console)) {
+            let interest = if write {
+                Interest::Write
+            } else {
+                Interest::Read
+            };
+            self.poller.add(CONSOLE, fd, interest)?;
+        }
+        for at in 0..MAX_CLIENTS {
+            self.poller.remove(CLIENTS + at as u64);
+        }
+        for (token, client) in (CLIENTS..).zip(&self.clients) {
+            self.poller.add(token, client, Interest::Read)?;
         }
         self.poller.remove(LAUNCH);
         if let Some(Worker::Prepare {
@@ -230,9 +283,7 @@ impl Monitor {
         if self.poller.ready().any(|ready| ready.token == RUN_DIR) {
             self.collect_run_dir();
         }
-        if self.poller.ready().any(|ready| ready.token == CLIENT) {
-            self.collect_client();
-        }
+        self.collect_clients();
         if self.machine.deadline().is_some_and(|at| boottime() >= at) {
             self.events.push_back(Event::Tick);
         }
@@ -240,7 +291,7 @@ impl Monitor {
 
     fn collect_run_dir(&mut self) {
         let mut buffer = [0; 4096];
-        let (mut recorded, mut asked, mut limited) = (false, false, false);
+        let (mut recorded, mut asked, mut limited, mut came) = (false, false, false, false);
         while let Ok(events) = self.inotify.read_events(&mut buffer) {
             for event in events {
                 limited |= self.limits.note(&event.wd, event.mask);
@@ -248,10 +299,15 @@ impl Monitor {
                 let is = |name: &str| lost || event.name.is_some_and(|found| found == name);
                 recorded |= is("exit");
                 asked |= is("stop-timeout");
+                let begins = |name: &OsStr| name.as_bytes().starts_with(LATER.as_bytes());
+                came |= lost || event.name.is_some_and(begins);
             }
         }
         if limited {
             self.mirror_limits();
+        }
+        if came {
+            self.meet_clients();
         }
         // systemd sends its signal once: a later `stop -t` is told by its file alone.
         if asked
@@ -266,16 +322,45 @@ impl Monitor {
         }
     }
 
-    fn collect_client(&mut self) {
-        match self.client.as_ref().map(Client::read) {
-            Some(client::Said::Eof) => self.stdin = None,
-            Some(client::Said::Gone) => {
-                self.poller.remove(CLIENT);
-                self.client = None;
-                self.attached = None;
-                self.streams.iter_mut().for_each(Stream::drop_client);
+    /// Connects to the clients that wait in the run directory. Before the payload runs there is nothing for them.
+    fn meet_clients(&mut self) {
+        let directory = fs::read_dir(self.context.run_dir());
+        for entry in directory.into_iter().flatten().flatten() {
+            if !entry.file_name().as_bytes().starts_with(LATER.as_bytes()) {
+                continue;
             }
-            Some(client::Said::Nothing) | None => {}
+            let path = entry.path();
+            match Client::connect(&path, self.next_client) {
+                // One that there is no room or nothing for sees the connection end.
+                Ok(Some(_)) if self.clients.len() >= MAX_CLIENTS || self.payload.is_none() => {}
+                Ok(Some(client)) => {
+                    self.next_client += 1;
+                    self.clients.push(client);
+                }
+                Ok(None) => {}
+                Err(error) => eprintln!("<5>client {}: {error}; ignored", path.display()),
+            }
+        }
+    }
+
+    fn collect_clients(&mut self) {
+        let mut at = 0;
+        while let Some(ready) = self.poller.nth_ready(at) {
+            at += 1;
+            let place = ready.token.checked_sub(CLIENTS).map(|place| place as usize);
+            let Some(client) = place.and_then(|place| self.clients.get(place)) else {
+                continue;
+            };
+            let number = client.number;
+            match client.read() {
+                client::Said::Hello(ends) => self.attach(number, ends),
+                client::Said::Eof => self.stdin = None,
+                client::Said::Gone => self.gone.push(number),
+                client::Said::Nothing => {}
+            }
+        }
+        while let Some(number) = self.gone.pop() {
+            self.forget(number);
         }
     }
 }

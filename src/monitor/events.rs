@@ -1,7 +1,6 @@
 //! Signals and ended children as events of the state machine.
 
 use std::fs;
-use std::io::Read;
 use std::time::Duration;
 
 use nix::libc;
@@ -9,9 +8,8 @@ use nix::libc;
 use super::engine::{Monitor, Payload, Worker};
 use super::launch::{self, Said};
 use super::mirror::Pids;
-use super::reason;
 use crate::api::ExitCode;
-use crate::host::runtime;
+use crate::host::{reason, runtime};
 use crate::lifecycle::{Event, StopTimeout};
 use crate::sys::process::{How, Pidfd, reap};
 use crate::types::{ExitStatus, Signal};
@@ -106,15 +104,11 @@ impl Monitor {
     }
 
     fn prepare_ended(&mut self, report: std::os::fd::OwnedFd, is_runtime: bool, how: How) -> Event {
-        let mut text = String::new();
-        // Bounded by the pipe's size; a broken record is a cut one.
-        let _ = fs::File::from(report)
-            .take(64 << 10)
-            .read_to_string(&mut text);
+        let (text, listener) = launch::hear(&report);
         match (launch::parse(&text), how) {
             (Said::Ready(launch), How::Exited(0)) => {
                 self.machine.policy = launch.policy;
-                self.open_streams(&launch);
+                self.open_streams(&launch, listener);
                 self.limits.differs(&launch.overridden);
                 self.launch = Some(launch);
                 let event = self.find_payload();

@@ -1,13 +1,16 @@
-//! What the prepare worker tells the main process: lines on a pipe that closes when the worker becomes the runtime.
+//! What the prepare worker tells the main process: lines on a socket that closes when the worker becomes the runtime.
+//! With them comes the socket that the runtime sends the container's terminal to, if it is to have one.
 //!
 //! A record that lacks its last line means that the worker was killed.
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::mirror::Pids;
 use crate::definition::LogDriver;
 use crate::lifecycle::{Policy, StopTimeout};
+use crate::sys::socket;
 use crate::types::Signal;
 
 /// What the main process keeps of a definition.
@@ -15,6 +18,8 @@ use crate::types::Signal;
 pub(super) struct Launch {
     pub(super) policy: Policy,
     pub(super) interactive: bool,
+    /// The payload has a terminal.
+    pub(super) tty: bool,
     pub(super) driver: LogDriver,
     pub(super) stderr_priority: u8,
     /// File and size limit in bytes of the k8s-file driver.
@@ -51,10 +56,11 @@ impl Launch {
             LogDriver::None => "none",
         };
         let mut text = format!(
-            "STOP_SIGNAL={}\nSTOP_TIMEOUT={}\nINTERACTIVE={}\nDRIVER={driver}\nSTDERR_PRIORITY={}\n",
+            "STOP_SIGNAL={}\nSTOP_TIMEOUT={}\nINTERACTIVE={}\nTTY={}\nDRIVER={driver}\nSTDERR_PRIORITY={}\n",
             self.policy.stop_signal.number(),
             timeout.as_secs(),
             self.interactive,
+            self.tty,
             self.stderr_priority,
         );
         if let Some(file) = &self.log_file {
@@ -82,6 +88,26 @@ pub(super) fn render_failure(code: u8, reason: &str) -> String {
     format!("FAILED={code}\nREASON={reason}\n{END}")
 }
 
+/// Longest record, bytes.
+const MAX_RECORD: usize = 64 << 10;
+
+/// Everything that a worker that is gone has said.
+pub(super) fn hear(report: &OwnedFd) -> (String, Option<OwnedFd>) {
+    let (mut text, mut listener) = (Vec::new(), None);
+    let mut part = [0; 4096];
+    while text.len() < MAX_RECORD {
+        match socket::recv_with_fds(report, &mut part, 1) {
+            Ok(message) if message.bytes > 0 => {
+                text.extend_from_slice(&part[..message.bytes]);
+                listener = listener.or(message.fds.into_iter().next());
+            }
+            // A broken record is a cut one.
+            Ok(_) | Err(_) => break,
+        }
+    }
+    (String::from_utf8_lossy(&text).into_owned(), listener)
+}
+
 pub(super) fn parse(text: &str) -> Said {
     let Some(text) = text.strip_suffix(END) else {
         return Said::Cut;
@@ -102,6 +128,7 @@ pub(super) fn parse(text: &str) -> Said {
                 stop_timeout: StopTimeout::After(timeout),
             },
             interactive: field("INTERACTIVE")? == "true",
+            tty: field("TTY")? == "true",
             driver: match field("DRIVER")? {
                 "journald" => LogDriver::Journald,
                 "passthrough" => LogDriver::Passthrough,
@@ -130,6 +157,7 @@ mod tests {
         let launch = Launch {
             policy: Policy::default(),
             interactive: true,
+            tty: true,
             driver: LogDriver::K8sFile,
             stderr_priority: 3,
             log_file: Some("/var/log/x".into()),

@@ -4,6 +4,7 @@
 //! output, writes the exit file and ends as the payload did. Everything richer is a worker, forked when needed.
 
 mod client;
+mod console;
 mod effects;
 mod engine;
 mod events;
@@ -13,7 +14,6 @@ mod launch;
 mod mirror;
 mod notify;
 mod output;
-mod reason;
 mod setup;
 mod worker;
 

@@ -1,14 +1,17 @@
-//! The container's output on its way: pipe to journal, file or nowhere, and to the client of a foreground run.
+//! The container's output on its way: pipe to journal, file or nowhere, and to clients.
 //!
-//! Bytes are spliced, not read, wherever the target is a socket. A client gets them first, by tee(2): what it does not
+//! Bytes are spliced, not read, wherever the target is a socket. Clients get them first, by tee(2): what one does not
 //! take stays in the container's pipe, so that the payload waits for it as in a shell.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use super::journal;
 use super::k8s_file::K8sFile;
+use crate::api::client::PATIENCE;
 use crate::sys::move_data::{Moved, bytes_waiting, read, set_pipe_size, splice, tee};
+use crate::sys::time::boottime;
 
 /// Most bytes moved at once; a turn moves [`ROUNDS`] times as much, so that signals never wait long.
 const CHUNK: usize = 64 << 10;
@@ -21,7 +24,7 @@ const LAST_PIPE: usize = 1 << 20;
 pub(super) enum Wait {
     /// Output of the container.
     Source,
-    /// Room in the client's pipe.
+    /// Room in a client's pipe.
     Client,
     /// Room in the journal's socket.
     Sink,
@@ -46,64 +49,78 @@ pub(super) enum Sink {
     Null(OwnedFd),
 }
 
+/// A client's copy of the output.
+#[derive(Debug)]
+struct Tap {
+    client: u32,
+    pipe: OwnedFd,
+    /// Bytes at the start of the source that it already has.
+    has: usize,
+    /// The payload waits for it, however long.
+    patient: bool,
+    /// Since when it has held the payload up (CLOCK_BOOTTIME).
+    full: Option<Duration>,
+}
+
 /// One of the container's two outputs.
 #[derive(Debug)]
 pub(super) struct Stream {
     name: &'static str,
     source: OwnedFd,
     sink: Sink,
-    client: Option<OwnedFd>,
-    /// Bytes at the start of the source that the client already has.
-    ahead: usize,
+    taps: Vec<Tap>,
+    /// A client that has held the payload up for too long.
+    lost: Option<u32>,
     ended: bool,
 }
 
 impl Stream {
-    pub(super) fn new(
-        name: &'static str,
-        source: OwnedFd,
-        client: Option<OwnedFd>,
-        sink: Sink,
-    ) -> Self {
+    pub(super) fn new(name: &'static str, source: OwnedFd, sink: Sink) -> Self {
         Self {
             name,
             source,
             sink,
-            client,
-            ahead: 0,
+            taps: Vec::new(),
+            lost: None,
             ended: false,
         }
     }
 
-    /// Moves what can be moved now, within bounds, and says what to wait for.
+    /// Copies the output to a client from now on; the payload waits for one that is `patient` as long as it takes.
+    pub(super) fn tap(&mut self, client: u32, pipe: OwnedFd, patient: bool) {
+        self.taps.push(Tap {
+            client,
+            pipe,
+            has: 0,
+            patient,
+            full: None,
+        });
+    }
+
+    /// One bounded turn; what the stream then waits for.
     pub(super) fn turn(&mut self, file: &mut Option<K8sFile>) -> Wait {
-        if self.ended {
-            return Wait::Ended;
-        }
         for _ in 0..ROUNDS {
-            let wait = self.move_once(file);
-            if wait != Wait::Nothing {
-                return wait;
+            match self.round(file) {
+                Wait::Nothing => {}
+                other => return other,
             }
         }
         Wait::Nothing
     }
 
-    fn move_once(&mut self, file: &mut Option<K8sFile>) -> Wait {
-        if let (Some(client), 0) = (&self.client, self.ahead) {
-            match tee(&self.source, client, CHUNK) {
-                Ok(Moved::Bytes(count)) => self.ahead = count,
-                Ok(Moved::Eof) => return self.end(),
-                Ok(Moved::WouldBlock) if self.is_empty() => return Wait::Source,
-                Ok(Moved::WouldBlock) => return Wait::Client,
-                // It has closed its end: the container goes on without it.
-                Err(_) => self.client = None,
-            }
+    fn round(&mut self, file: &mut Option<K8sFile>) -> Wait {
+        if self.ended {
+            return Wait::Ended;
         }
-        let limit = if self.ahead > 0 { self.ahead } else { CHUNK };
-        match self.drain(limit, file) {
+        if let Some(wait) = self.feed() {
+            return wait;
+        }
+        let limit = self.taps.iter().map(|tap| tap.has).min();
+        match self.drain(limit.unwrap_or(CHUNK), file) {
             Ok(Moved::Bytes(count)) => {
-                self.ahead = self.ahead.saturating_sub(count);
+                for tap in &mut self.taps {
+                    tap.has = tap.has.saturating_sub(count);
+                }
                 Wait::Nothing
             }
             Ok(Moved::Eof) => self.end(),
@@ -111,6 +128,51 @@ impl Stream {
             Ok(Moved::WouldBlock) => Wait::Sink,
             Err(_) => self.reconnect(),
         }
+    }
+
+    /// Gives every client the start of what waits, those that have a part of it already excepted: tee(2) copies from the
+    /// start only. What then prevents that it is moved on.
+    fn feed(&mut self) -> Option<Wait> {
+        let mut wait = None;
+        let mut at = 0;
+        while at < self.taps.len() {
+            let tap = &mut self.taps[at];
+            let copied = match tap.has {
+                0 => tee(&self.source, &tap.pipe, CHUNK),
+                have => Ok(Moved::Bytes(have)),
+            };
+            match copied {
+                Ok(Moved::Bytes(count)) => (tap.has, tap.full) = (count, None),
+                Ok(Moved::Eof) => return Some(self.end()),
+                Ok(Moved::WouldBlock)
+                    if bytes_waiting(&self.source).is_ok_and(|count| count == 0) =>
+                {
+                    return Some(Wait::Source);
+                }
+                Ok(Moved::WouldBlock) => {
+                    let now = boottime();
+                    let since = *tap.full.get_or_insert(now);
+                    if !tap.patient && now.saturating_sub(since) >= PATIENCE {
+                        self.lost = Some(tap.client);
+                        self.taps.remove(at);
+                        continue;
+                    }
+                    wait = Some(Wait::Client);
+                }
+                // It has closed its end: the container goes on without it.
+                Err(_) => {
+                    self.taps.remove(at);
+                    continue;
+                }
+            }
+            at += 1;
+        }
+        wait
+    }
+
+    /// A client that was dropped since the last call.
+    pub(super) fn take_lost(&mut self) -> Option<u32> {
+        self.lost.take()
     }
 
     fn drain(&mut self, limit: usize, file: &mut Option<K8sFile>) -> io::Result<Moved> {
@@ -141,7 +203,7 @@ impl Stream {
 
     fn end(&mut self) -> Wait {
         self.ended = true;
-        self.client = None;
+        self.taps.clear();
         Wait::Ended
     }
 
@@ -151,9 +213,9 @@ impl Stream {
 
     /// The run has ended: makes room so that a client that does not read holds nothing up.
     pub(super) fn last_call(&mut self) {
-        if let Some(client) = &self.client {
+        for tap in &self.taps {
             // Without privilege the old size stays, and the deadline of the drain holds.
-            let _ = set_pipe_size(client, LAST_PIPE);
+            let _ = set_pipe_size(&tap.pipe, LAST_PIPE);
         }
     }
 
@@ -163,15 +225,23 @@ impl Stream {
         while !self.is_empty() && matches!(read(&self.source, &mut buffer), Ok(Moved::Bytes(_))) {}
     }
 
-    pub(super) fn drop_client(&mut self) {
-        self.client = None;
+    pub(super) fn drop_client(&mut self, client: u32) {
+        self.taps.retain(|tap| tap.client != client);
+    }
+
+    /// Whether a client that the stream waits for may lose the payload's patience.
+    pub(super) fn is_impatient(&self) -> bool {
+        self.taps.iter().any(|tap| tap.has == 0 && !tap.patient)
     }
 
     /// The descriptor to wait on, and whether for writing.
     pub(super) fn wait_on(&self, wait: Wait) -> Option<(BorrowedFd<'_>, bool)> {
         match (wait, &self.sink) {
             (Wait::Source, _) => Some((self.source.as_fd(), false)),
-            (Wait::Client, _) => self.client.as_ref().map(|client| (client.as_fd(), true)),
+            (Wait::Client, _) => {
+                let mut waiting = self.taps.iter().filter(|tap| tap.has == 0);
+                waiting.next().map(|tap| (tap.pipe.as_fd(), true))
+            }
             (
                 Wait::Sink,
                 Sink::Journal {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use super::journal;
@@ -19,8 +19,9 @@ use crate::host::runtime::Command;
 use crate::lifecycle::{Policy, StopTimeout};
 use crate::plan::unit;
 use crate::sys::exec::Exec;
-use crate::sys::move_data::{pipe, write};
+use crate::sys::move_data::write;
 use crate::sys::process::Child;
+use crate::sys::socket::{self, Kind};
 use crate::sys::time::realtime;
 use crate::sys::worker::fork_worker;
 use crate::types::chain;
@@ -36,17 +37,25 @@ pub(super) struct ContainerEnds {
     pub(super) stderr: OwnedFd,
 }
 
+/// The client of the first instruction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attachment {
+    pub(super) is_there: bool,
+    /// Rows and columns of its terminal.
+    pub(super) size: Option<(u16, u16)>,
+}
+
 /// Forks the prepare worker; the descriptor gives its [`Launch`] record and ends when it has become the runtime.
 pub(super) fn fork_prepare(
     context: &Context,
     ends: &ContainerEnds,
-    attached: bool,
+    client: Attachment,
     limits: &Mirror,
 ) -> io::Result<(Child, OwnedFd)> {
-    let (report, to_report) = pipe()?;
+    let (report, to_report) = socket::socketpair(Kind::Stream)?;
     let child = fork_worker(|| {
         trace_to_journal();
-        match prepare_and_become(context, ends, attached, limits, &to_report) {
+        match prepare_and_become(context, ends, client, limits, &to_report) {
             Ok(never) => match never {},
             Err((code, error)) => {
                 let text = launch::render_failure(code, &chain(&*error));
@@ -63,7 +72,7 @@ type Failure = (u8, Box<dyn Error>);
 fn prepare_and_become(
     context: &Context,
     ends: &ContainerEnds,
-    attached: bool,
+    client: Attachment,
     limits: &Mirror,
     report: &OwnedFd,
 ) -> Result<std::convert::Infallible, Failure> {
@@ -77,17 +86,27 @@ fn prepare_and_become(
         nonce: &context.nonce,
         boot_id: &context.boot_id,
         now: u64::try_from(realtime().as_micros()).unwrap_or(u64::MAX),
+        console: client.size,
     };
     let prepared = prepare::prepare(&context.id, &run, &mut failpoint::host(Who::Prepare))
         .map_err(|error| (error.exit_code(), error.into()))?;
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }
-    let streams = Streams::of(&prepared, context.cgroup.name(), ends, attached).map_err(ours)?;
-    let record = launch_of(context, &prepared, limits);
-    write(report, record.render().as_bytes()).map_err(|error| ours(Box::new(error)))?;
+    let streams =
+        Streams::of(&prepared, context.cgroup.name(), ends, client.is_there).map_err(ours)?;
+    let tty = prepared.definition.options.tty;
+    let console = tty.then(|| context.layout.console_socket(&context.id));
+    let listen = |path| socket::listen(path, Kind::Stream, 1);
+    let listener = console.as_ref().map(listen).transpose();
+    let listener = listener.map_err(|error| ours(Box::new(error)))?;
+    let fds: Vec<BorrowedFd> = listener.iter().map(AsFd::as_fd).collect();
+    let record = launch_of(context, &prepared, limits).render();
+    socket::send_with_fds(report, record.as_bytes(), &fds)
+        .map_err(|error| ours(Box::new(error)))?;
     failpoint::hit(Who::Prepare);
-    let command = prepared.runtime.run(&context.layout, &context.id);
+    let runtime = &prepared.runtime;
+    let command = runtime.run(&context.layout, &context.id, console.as_deref());
     let error = program(&command)
         .stdin(streams.stdin.as_fd())
         .stdout(streams.stdout.as_fd())
@@ -118,6 +137,14 @@ impl Streams {
                 .open("/dev/null")
                 .map(OwnedFd::from)
         };
+        if options.tty {
+            // The payload has its terminal, and the runtime has its log.
+            return Ok(Self {
+                stdin: null()?,
+                stdout: null()?,
+                stderr: null()?,
+            });
+        }
         let stdin = match options.interactive {
             true => ends.stdin.try_clone()?,
             false => null()?,
@@ -138,7 +165,7 @@ impl Streams {
                     journal::connect(unit, name, priority)?,
                 )
             }
-            LogDriver::None if !attached => (null()?, null()?),
+            // Also without a client: one may come later.
             LogDriver::None | LogDriver::Journald | LogDriver::K8sFile => {
                 (ends.stdout.try_clone()?, ends.stderr.try_clone()?)
             }
@@ -164,6 +191,7 @@ fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch 
             stop_timeout: StopTimeout::After(std::time::Duration::from_secs(timeout)),
         },
         interactive: options.interactive,
+        tty: options.tty,
         driver: options.log_driver,
         stderr_priority: options.log.stderr_priority.unwrap_or(INFO),
         log_file: (options.log_driver == LogDriver::K8sFile).then(|| {

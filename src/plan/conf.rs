@@ -254,6 +254,8 @@ table! {
     Engine {
         /// Directories of CDI specifications.
         cdi_spec_dirs: List,
+        /// Keys that detach a client from a terminal.
+        detach_keys: Option<String>,
         /// Directories in which catatonit is looked for.
         helper_binaries_dir: List,
         /// Directories of OCI hooks.

@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod conf;
+pub mod exec;
 pub mod selinux;
 pub mod unit;
 mod weight;

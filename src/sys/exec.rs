@@ -143,6 +143,19 @@ impl<'fd> Exec<'fd> {
         self
     }
 
+    /// Lets the program have a descriptor that this process was started with, under its own number; `EBADF` for one that
+    /// it was not given: what it has opened itself is nobody else's.
+    pub fn keep(self, number: RawFd) -> io::Result<Self> {
+        // SAFETY: integers only.
+        let flags = check(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+        if flags as i32 & libc::FD_CLOEXEC != 0 {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        // SAFETY: it is open, and nobody in this process closes what it was started with.
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        Ok(self.fd(number, fd))
+    }
+
     /// Its working directory; relative to this process's.
     pub fn cwd(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cwd = Some(dir.into());

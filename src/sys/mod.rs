@@ -18,6 +18,7 @@ pub mod poll;
 pub mod process;
 pub mod signals;
 pub mod socket;
+pub mod terminal;
 pub mod time;
 pub mod userns;
 pub mod worker;

@@ -8,11 +8,18 @@ use crate::cli::size;
 use crate::cli::template::Value;
 use crate::container::observe::{Observation, State, payload_of};
 use crate::container::sketch::{Sketch, sketch};
-use crate::container::{apparmor, conf, selinux};
+use crate::container::{apparmor, conf, exec, selinux};
 use crate::definition::{Definition, Source};
 use crate::host::runtime::Runtime;
 use crate::image::Images;
 use crate::types::UnitName;
+
+/// What `exec` has started and what lives.
+fn sessions(layout: &Layout, definition: &Definition) -> Value {
+    let payload = payload_of(layout, &definition.id);
+    let live = payload.map(|payload| exec::sessions(layout, &definition.id, &payload));
+    Value::list(live.unwrap_or_default())
+}
 
 /// The state alone.
 #[cfg(test)]
@@ -126,7 +133,7 @@ pub(super) fn describe(
             capabilities(&sketch, |all| all.effective()),
         ),
         ("BoundingCaps", capabilities(&sketch, |all| all.bounding())),
-        ("ExecIDs", Value::List(Vec::new())),
+        ("ExecIDs", sessions(layout, definition)),
         ("GraphDriver", graph_driver(layout, definition, &sketch)),
         ("Mounts", mounts::list(layout, definition)),
         (

@@ -30,10 +30,11 @@ use crate::definition::{Definition, Namespace, Options, UserNamespace};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
 use crate::host::world::{Durability, World};
-use crate::plan::bundle::{self, Bundle, BundleFacts, ImageDefaults, Mapping};
+use crate::plan::bundle::{self, Bundle, BundleFacts, ImageDefaults, Mapping, UserFacts};
 use crate::plan::conf::Conf;
 use crate::plan::selinux::Labels;
 use crate::store;
+use crate::sys::paths::Root;
 use crate::types::{ContainerId, Signal};
 
 pub use error::PrepareError;
@@ -70,6 +71,8 @@ pub struct RunFacts<'a> {
     pub now: u64,
     /// Names and contents of the limits of the unit's cgroup.
     pub limits: &'a [(String, String)],
+    /// Rows and columns of the terminal of the client that is attached from the start.
+    pub console: Option<(u16, u16)>,
 }
 
 /// Reads a definition.
@@ -152,6 +155,20 @@ pub fn prepare(
         warnings,
         definition,
     })
+}
+
+/// Looks users up in a root that runs: in its own account files, which are untrusted.
+///
+/// # Errors
+/// A file that is none, or an unknown name.
+pub fn look_up<const N: usize>(root: &Path, users: [&str; N]) -> Result<[UserFacts; N], UserError> {
+    let root = Root::open(root).map_err(|source| UserError::File { file: "/", source })?;
+    let accounts = user::Accounts::read(&root)?;
+    let mut found = std::array::from_fn(|_| UserFacts::default());
+    for (found, user) in found.iter_mut().zip(users) {
+        *found = accounts.look_up(user, &[])?;
+    }
+    Ok(found)
 }
 
 /// Checks what only the host can tell of options, so that `create` refuses what no start could do.

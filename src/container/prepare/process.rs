@@ -46,6 +46,7 @@ pub(super) fn facts(ground: &Ground) -> Result<(ProcessFacts, Vec<Longer>), Prep
         oom_score_adj: score.unwrap_or_else(|| own_score.trim().parse().unwrap_or(0).max(0)),
         init: init(ground)?,
         most: most(),
+        console: ground.run.console,
         crun: ground.runtime.is_crun(),
     };
     let mut longer = added.files(&accounts);

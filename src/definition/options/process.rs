@@ -67,6 +67,13 @@ pub(super) const SPECS: &[OptionSpec] = &[
             SystemdMode::Always => vec!["always".to_owned()],
         },
     ),
+    OptionSpec::switch(
+        "tty",
+        "Give the container a terminal as its standard input, output and error",
+        |options, value| switch(&mut options.tty, value),
+        |options| shown(options.tty),
+    )
+    .short('t'),
     OptionSpec::many(
         "ulimit",
         "NAME=SOFT[:HARD]",
@@ -111,6 +118,7 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("personality", "LINUX32"),
     ("systemd", "false"),
     ("systemd", "always"),
+    ("tty", "true"),
     ("ulimit", "host"),
     ("ulimit", "nofile=5:-1,core=0"),
     ("umask", "077"),

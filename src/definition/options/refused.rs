@@ -17,7 +17,6 @@ const NOT_YET: &[&str] = &[
     "attach",
     "authfile",
     "conmon-pidfile",
-    "detach-keys",
     "disable-content-trust",
     "expose",
     "health-cmd",
@@ -58,7 +57,6 @@ const NOT_YET: &[&str] = &[
     "rmi",
     "sdnotify",
     "tls-verify",
-    "tty",
     "variant",
 ];
 

@@ -44,6 +44,9 @@ pub(super) fn plan(definition: &Definition, facts: &BundleFacts, systemd: bool) 
     env.set("PATH", PATH);
     // systemd.io's container interface: programs ask for it.
     env.set("container", "oci");
+    if options.tty {
+        env.set("TERM", "xterm");
+    }
     env.extend(assignments(facts.conf.containers.env.values()));
     env.extend(assignments(&facts.image.env));
     for (name, template) in &process.env_merge {

@@ -36,6 +36,8 @@ pub struct ProcessFacts {
     pub init: Option<PathBuf>,
     /// To what open files and processes can be raised; none: without bounds.
     pub most: Option<(u64, u64)>,
+    /// Rows and columns of the terminal that the payload's is shown on.
+    pub console: Option<(u16, u16)>,
     /// The runtime is crun.
     pub crun: bool,
 }
@@ -71,13 +73,19 @@ pub(super) fn plan(
     }
     let mut process = Process::default();
     process
-        .set_terminal(Some(false))
+        .set_terminal(Some(definition.options.tty))
         .set_user(user)
         .set_args(Some(words))
         .set_env(Some(env::plan(definition, facts, systemd)))
         .set_cwd(PathBuf::from(workdir(definition, &facts.image)))
         .set_rlimits(Some(rlimits(definition, facts)?))
         .set_oom_score_adj(Some(facts.process.oom_score_adj));
+    if let (true, Some((rows, columns))) = (definition.options.tty, facts.process.console) {
+        let size = serde_json::json!({"height": rows, "width": columns});
+        // The type of the size has no setter of its own.
+        let size = serde_json::from_value(size).expect("two numbers are a size");
+        process.set_console_size(Some(size));
+    }
     security::plan(definition, facts, systemd, &mut process);
     if options.oom_kill_disable {
         let mut resources = linux.resources().clone().unwrap_or_default();

@@ -118,6 +118,7 @@ pub(super) const VALUES: &[(&str, &[&str])] = &[
         &["/mnt/tmpfs", "/tmp:size=1m,mode=0755,ro", "/vol"],
     ),
     ("tty", &["true"]),
+    ("tty", &["true"]),
     ("tz", &["Europe/Berlin", "local"]),
     ("ulimit", &["nofile=100:200", "core=0", "nproc=50:60"]),
     ("umask", &["0077"]),

@@ -4,6 +4,7 @@ pub(crate) mod container;
 mod guest;
 mod lab;
 mod leaks;
+mod pty;
 mod run;
 mod vm;
 

@@ -6,15 +6,37 @@ use std::path::Path;
 use crate::api::ExitCode;
 
 /// The exit code and one line for a runtime's failure.
-pub(super) fn of_log(log: &Path) -> (u8, String) {
+pub fn of_log(log: &Path) -> (u8, String) {
+    of(log, code)
+}
+
+/// The same of a process in a container that runs.
+pub fn of_exec(log: &Path) -> (u8, String) {
+    of(log, exec_code)
+}
+
+fn of(log: &Path, code: fn(&str) -> u8) -> (u8, String) {
     let text = fs::read_to_string(log).unwrap_or_default();
-    let Some(message) = last_message(&text) else {
-        return (
-            ExitCode::NotExecutable.number(),
-            "the runtime failed without a message".to_owned(),
-        );
-    };
-    (code(&message), message)
+    match last_message(&text) {
+        Some(message) => (code(&message), message),
+        None => {
+            let text = "the runtime failed without a message".to_owned();
+            (ExitCode::NotExecutable.number(), text)
+        }
+    }
+}
+
+/// Podman's codes there: 255 for what is neither missing nor forbidden.
+fn exec_code(message: &str) -> u8 {
+    let lower = message.to_ascii_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if has(&["permission denied", "operation not permitted"]) {
+        ExitCode::NotExecutable.number()
+    } else if has(&["not found", "no such file or directory"]) {
+        ExitCode::NotFound.number()
+    } else {
+        255
+    }
 }
 
 /// As Podman has it: what is not there is 127, anything else that a runtime cannot do is 126.
@@ -83,6 +105,21 @@ mod tests {
             ("mount proc: operation not permitted", 126),
         ] {
             assert_eq!(code(message), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn exec_has_codes_of_its_own() {
+        for (message, expected) in [
+            (r#"exec: "x": executable file not found in $PATH"#, 127),
+            (
+                r#"chdir to cwd ("/x") set in config.json failed: no such file or directory"#,
+                127,
+            ),
+            (r#"exec: "/etc/passwd": permission denied"#, 126),
+            (r#"exec: "/etc": is a directory"#, 255),
+        ] {
+            assert_eq!(exec_code(message), expected, "{message}");
         }
     }
 

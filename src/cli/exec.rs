@@ -1,0 +1,159 @@
+//! `exec`: another process in a container that runs.
+
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::error::CliError;
+use super::{Host, args, attach, foreground, output, ps, targets};
+use crate::api::ExitCode;
+use crate::container::attach::{Client, Terminal, user_size};
+use crate::container::exec::{ExecError, Wish, start};
+use crate::container::observe::{State, observe, observe_files, payload_of};
+use crate::container::{environment, kill};
+use crate::definition::{Definition, OptionSpec, Options, options};
+use crate::plan::conf::Conf;
+
+/// The options of `run` that are said of a process.
+const OWN: [&str; 6] = ["env", "env-file", "interactive", "tty", "user", "workdir"];
+
+fn specs() -> impl Iterator<Item = &'static OptionSpec> {
+    options().filter(|spec| OWN.contains(&spec.flag))
+}
+
+/// The grammar.
+pub(super) fn command() -> Command {
+    Command::new("exec")
+        .about("Run a command in a container that runs")
+        .args(specs().map(args::option))
+        .arg(args::toggle("detach", "Do not wait for it").short('d'))
+        .arg(attach::keys_arg())
+        .arg(ps::latest())
+        .arg(
+            Arg::new("preserve-fd")
+                .long("preserve-fd")
+                .value_name("NUMBER")
+                .value_delimiter(',')
+                .action(ArgAction::Append)
+                .value_parser(value_parser!(i32).range(3..1024))
+                .help("File descriptors that it gets too, by number"),
+        )
+        .arg(
+            Arg::new("preserve-fds")
+                .long("preserve-fds")
+                .value_name("COUNT")
+                .value_parser(value_parser!(i32).range(0..1000))
+                .help("So many file descriptors from 3 on that it gets too"),
+        )
+        .arg(args::toggle(
+            "privileged",
+            "Give it all capabilities of the host",
+        ))
+        .arg(
+            Arg::new("words")
+                .value_name("CONTAINER COMMAND [ARG...]")
+                .num_args(1..)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true),
+        )
+}
+
+pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let mut words = targets::texts(args, "words").map(str::to_owned);
+    let definition = match args.get_flag("latest") {
+        true => targets::latest(&host.layout)?,
+        false => {
+            let text = words
+                .next()
+                .ok_or_else(|| usage("name a container, or use --latest"))?;
+            if text.starts_with('-') {
+                return Err(CliError::Usage(format!("unknown flag: {text}")));
+            }
+            targets::find(&host.layout, &text)?
+        }
+    };
+    let command: Vec<String> = words.collect();
+    if command.is_empty() {
+        return Err(usage("no command given"));
+    }
+    let caller = environment::of_caller();
+    let mut options = Options::default();
+    args::put(args, specs(), &caller, &mut options)?;
+    environment::resolve(&mut options, &Conf::default(), &caller)?;
+    let detached = args::is_on(args, "detach");
+    let failed = |error: ExecError| CliError::Exec {
+        name: definition.name.to_string(),
+        code: match detached {
+            true => ExitCode::Error.number(),
+            false => error.exit_code(),
+        },
+        source: error,
+    };
+    let stdin = io::stdin();
+    let terminal = match options.tty && !detached {
+        true => Some(Terminal {
+            keys: attach::keys_of(args, &host.layout, &definition)?,
+        }),
+        false => None,
+    };
+    if terminal.is_some() && options.interactive && !stdin.is_terminal() {
+        tracing::warn!(
+            "standard input is not a terminal: --tty and --interactive may not do what is expected"
+        );
+    }
+    let interactive = options.interactive;
+    let wish = Wish {
+        command,
+        privileged: args::is_on(args, "privileged"),
+        detached,
+        preserve: preserved(args),
+        size: terminal.as_ref().and_then(|_| user_size(stdin.as_fd())),
+        options,
+    };
+    let state = state_of(host, &definition)?;
+    let payload = payload_of(&host.layout, &definition.id)
+        .filter(|payload| state == State::Running && kill::open(payload).is_ok());
+    let payload = payload.ok_or_else(|| failed(ExecError::State(state)))?;
+    // From here on a signal is the process's.
+    let signals = foreground::signals()?;
+    let session = start(&host.layout, &definition, &payload, &wish).map_err(failed)?;
+    if detached {
+        let left = session.leave(&payload);
+        output::say(&left.map_err(CliError::io("leave", "the session"))?)?;
+        return Ok(0);
+    }
+    let client = Client {
+        stdin: stdin.as_fd(),
+        signals: Some(signals),
+        interactive,
+        terminal,
+    };
+    let served = session.serve(&client);
+    if matches!(&served, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
+        crate::sys::process::die_like(nix::libc::SIGPIPE);
+    }
+    Ok(served.map_err(CliError::io("move", "output"))?.unwrap_or(0))
+}
+
+/// Its files tell, mostly; else systemd is asked.
+fn state_of(host: &Host, definition: &Definition) -> Result<State, CliError> {
+    if let Some(seen) = observe_files(&host.layout, definition) {
+        return Ok(seen.state);
+    }
+    let systemd = host.systemd()?;
+    Ok(observe(&host.layout, &systemd, definition)?.state)
+}
+
+fn preserved(args: &ArgMatches) -> Vec<i32> {
+    let named = args.get_many::<i32>("preserve-fd").into_iter().flatten();
+    let count = args.get_one::<i32>("preserve-fds").copied().unwrap_or(0);
+    let mut all: Vec<i32> = named.copied().chain(3..3 + count).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn usage(text: &str) -> CliError {
+    CliError::Usage(text.to_owned())
+}
