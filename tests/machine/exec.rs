@@ -88,7 +88,7 @@ fn streams_codes_and_attributes_are_those_of_the_command() {
         lab.sh(&format!("unitbox exec {words}")).fails(code);
     }
     // Nothing of it is logged, and nothing stays.
-    lab.sh("journalctl --sync; ! unitbox logs runc | grep -E 'out|err|data'")
+    lab.sh("journalctl --sync; ! unitbox logs runc | grep -xE 'out|err|data'")
         .ok();
     assert_eq!(
         lab.sh("ls /run/unitbox/*/exec/")
@@ -195,7 +195,7 @@ fn sessions_are_known_and_end_with_the_container() {
         assert_eq!(lab.sh("pgrep -x sleep").out(), "");
     }
     assert_eq!(
-        lab.sh("ls /run/unitbox | grep -vE '^(exits|locks|seccomp)$'")
+        lab.sh("ls /run/unitbox | grep -vE '^(exits|locks|runtime-check|seccomp)$'")
             .out(),
         ""
     );

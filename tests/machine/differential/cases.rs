@@ -180,6 +180,7 @@ pub(super) const LIMITS: &[(&str, &str)] = &[
 pub(super) const ELSEWHERE: &[&str] = &[
     "cidfile",
     "detach",
+    "detach-keys",
     "init-path",
     "name",
     "rootfs",
