@@ -6,6 +6,7 @@ use crate::run::ROOTFS;
 #[test]
 fn vm_limits_reach_the_payload_and_hold() {
     let vm = Vm::boot();
+    as_with_podman(&vm);
     let oracle = Oracle::baseline(&vm);
     for runtime in ["runc", "crun"] {
         seen_inside(&vm, runtime);
@@ -14,6 +15,44 @@ fn vm_limits_reach_the_payload_and_hold() {
     drop_ins(&vm);
     out_of_memory(&vm);
     oracle.assert_clean(&vm);
+}
+
+/// Flags of which both engines make the same files of the payload's cgroup.
+const AS_WITH_PODMAN: &[&str] = &[
+    "--memory 64m --memory-reservation 32m --memory-swap 128m --cpu-period 50000 --cpu-quota 20000 --cpu-shares 512 \
+     --cpuset-cpus 0 --cpuset-mems 0 --pids-limit 50 --blkio-weight 200 --cgroup-conf memory.high=50331648",
+    "--cpus 0.5 --memory 64m --device-read-bps /dev/vda:1mb --device-read-iops /dev/vda:100 \
+     --device-write-bps /dev/vda:2mb --device-write-iops /dev/vda:200",
+    "--cgroups enabled --cgroup-parent machine.slice --memory 64m --memory-swap -1 --pids-limit -1",
+    "--blkio-weight-device /dev/vda:100",
+    "--oom-kill-disable --memory 64m",
+];
+
+/// What no kernel takes: Podman finds that out from the runtime, unitbox before anything is made.
+const REFUSED: &[&str] = &["--memory 64m --memory-swap 32m", "--memory-swappiness 10"];
+
+fn as_with_podman(vm: &Vm) {
+    let view = "cd /sys/fs/cgroup; for f in memory.max memory.low memory.high memory.swap.max cpu.max cpu.weight \
+        cpuset.cpus cpuset.mems pids.max io.max io.weight io.bfq.weight; do [ ! -e $f ] || echo $f $(cat $f); done";
+    let run = |engine: &str, flags: &str| {
+        let run = vm.sh(&format!(
+            "{engine} run --rm --network none --runtime /usr/sbin/runc {flags} {ROOTFS} sh -c '{view}'"
+        ));
+        println!(
+            "{engine} {flags}: {}\n{}\n{}",
+            run.code,
+            run.out(),
+            run.err()
+        );
+        (run.code, run.out())
+    };
+    for flags in AS_WITH_PODMAN {
+        assert_eq!(run("podman", flags), run("unitbox", flags), "{flags}");
+    }
+    for flags in REFUSED {
+        let codes = (run("podman", flags).0, run("unitbox", flags).0);
+        assert_eq!(codes, (126, 125), "{flags}");
+    }
 }
 
 /// What the payload reads of its own cgroup.

@@ -151,7 +151,8 @@ pub(super) const VALUES: &[(&str, &[&str])] = &[
     ("hostuser", &["nobody"]),
 ];
 
-/// Limits: the namespace lab has no controllers, so that both engines leave them out with a warning or refuse.
+/// Limits: the namespace lab has no controllers, so that both engines leave them out with a warning or refuse; what they
+/// come to where there are some, `vm_limits` compares.
 pub(super) const LIMITS: &[(&str, &str)] = &[
     ("blkio-weight", "200"),
     ("blkio-weight-device", "/dev/zero:100"),
