@@ -30,7 +30,7 @@ fn the_administrators_defaults_hold_and_bad_ones_are_named() {
     let network = lab.sh("readlink /proc/self/ns/net").ok();
     assert_eq!(
         &lines[..6],
-        ["0", "small", "141", "24s", "/opt/crun-other", "mark"],
+        ["0", "small", "141", "24s", "crun-other", "mark"],
         "{text}"
     );
     assert_eq!(
