@@ -15,9 +15,14 @@ fn read(path: &str) -> String {
 /// Every verb that help shows, those of verbs with verbs of their own as two words.
 fn verbs(command: &Command) -> BTreeSet<String> {
     let mut verbs = BTreeSet::new();
-    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set()) {
+    let all = || command.get_subcommands();
+    for verb in all().filter(|verb| !verb.is_hide_set()) {
         let name = verb.get_name();
-        let below: Vec<_> = verb.get_subcommands().map(Command::get_name).collect();
+        // What may stand behind `container` is described where it stands alone.
+        let alone =
+            |second: &&str| name != "container" || all().all(|verb| verb.get_name() != *second);
+        let below = verb.get_subcommands().map(Command::get_name);
+        let below: Vec<_> = below.filter(alone).collect();
         if below.is_empty() {
             verbs.insert(name.to_owned());
         }
@@ -75,7 +80,8 @@ fn documented_verbs(page: &str, known: &BTreeSet<String>) -> BTreeSet<String> {
     let (section, _) = section.split_once("\n.Sh ").expect("more sections follow");
     let words = section
         .lines()
-        .filter_map(|line| line.strip_prefix(".It Cm "));
+        .filter_map(|line| line.strip_prefix(".It Cm "))
+        .filter(|line| !line.starts_with("container Ar "));
     words
         .map(|line| {
             let is_verb =

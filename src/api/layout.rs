@@ -146,6 +146,11 @@ impl Layout {
         self.run_container(id).join("stop-timeout")
     }
 
+    /// The end of this run is followed by another: a container that removes itself stays.
+    pub fn restart_request(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("restarting")
+    }
+
     /// The number of processes of unit and payload that an update has set in a running container.
     pub fn pids_request(&self, id: &ContainerId) -> PathBuf {
         self.run_container(id).join("pids-limit")

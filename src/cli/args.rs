@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
-use super::{attach, exec, inspect, objects, on_containers, ps};
+use super::{
+    attach, containers, exec, inspect, kill, objects, pause, ps, restart, rm, start, stats, stop,
+    top, wait,
+};
 use crate::api::Layout;
 use crate::container::create::Wish;
 use crate::container::{ContainerError, conf, defaults, environment};
@@ -45,6 +48,7 @@ pub fn command() -> Command {
                 .help("Directory of OCI hooks instead of the host's; may be given more than once"),
         )
         .subcommands(container_verbs())
+        .subcommand(container())
         .subcommands(image_verbs())
         .subcommands(objects::verbs())
         .subcommands(other_verbs())
@@ -75,7 +79,7 @@ pub(super) fn is_on(args: &ArgMatches, name: &str) -> bool {
     args.get_one::<bool>(name).copied().unwrap_or(false)
 }
 
-fn seconds() -> Arg {
+pub(super) fn seconds() -> Arg {
     Arg::new("time")
         .long("time")
         .short('t')
@@ -86,7 +90,7 @@ fn seconds() -> Arg {
 }
 
 fn container_verbs() -> Vec<Command> {
-    vec![
+    let mut verbs = vec![
         with_options(Command::new("create").about("Make a container and do not start it")),
         with_options(Command::new("run").about("Make a container and start it"))
             .arg(toggle("detach", "Return once the payload runs").short('d'))
@@ -100,33 +104,41 @@ fn container_verbs() -> Vec<Command> {
             .arg(attach::keys_arg()),
         attach::command(),
         exec::command(),
-        on_containers(Command::new("start").about("Start containers")),
-        on_containers(Command::new("stop").about("Stop containers").arg(seconds())),
-        on_containers(Command::new("kill").about("Send a signal to payloads")).arg(
-            Arg::new("signal")
-                .long("signal")
-                .short('s')
-                .value_name("SIGNAL")
-                .default_value("KILL")
-                .help("Signal by name or number"),
-        ),
-        on_containers(Command::new("wait").about("Wait for the end and print the exit codes")),
+        start::command(),
+        stop::command(),
+        restart::command(),
+        kill::command(),
+        wait::command(),
         ps::command("ps"),
         inspect::command(true),
+        stats::command(),
+        top::command(),
         Command::new("logs")
             .about("Show what a container wrote")
             .arg(switch("follow", Some('f'), "Go on until it ends"))
             .arg(Arg::new("container").value_name("CONTAINER").required(true)),
-        on_containers(Command::new("rm").about("Remove containers"))
-            .arg(switch(
-                "force",
-                Some('f'),
-                "Stop those that run; ignore those that are not there",
-            ))
-            .arg(switch("volumes", Some('v'), "Also their anonymous volumes"))
-            .arg(seconds()),
+        rm::command(),
         super::update::command(option),
-    ]
+    ];
+    verbs.extend(containers::verbs());
+    verbs.extend(pause::commands());
+    verbs
+}
+
+/// `container VERB`: every verb on containers, and those that there are only here.
+fn container() -> Command {
+    let named_twice = |verb: &Command| matches!(verb.get_name(), "inspect");
+    Command::new("container")
+        .about("Verbs on containers")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands(
+            container_verbs()
+                .into_iter()
+                .filter(|verb| !named_twice(verb)),
+        )
+        .subcommand(inspect::command(false))
+        .subcommands(containers::own_verbs())
 }
 
 fn image_verbs() -> Vec<Command> {
@@ -170,7 +182,9 @@ fn image_verbs() -> Vec<Command> {
 
 fn other_verbs() -> Vec<Command> {
     vec![
-        Command::new("version").about("Show the version"),
+        Command::new("version")
+            .about("Show the version")
+            .arg(inspect::format()),
         Command::new("completion")
             .about("Print completions for a shell")
             .arg(
@@ -184,15 +198,6 @@ fn other_verbs() -> Vec<Command> {
             .about("Verbs for shipped units")
             .subcommand_required(true)
             .subcommand(Command::new("restore").about("Make what a boot has taken")),
-        Command::new("container")
-            .hide(true)
-            .about("Verbs for shipped units")
-            .subcommand_required(true)
-            .subcommand(
-                Command::new("cleanup")
-                    .about("Clean up behind a monitor that was killed")
-                    .arg(Arg::new("name").value_name("NAME").required(true)),
-            ),
     ]
 }
 
@@ -211,6 +216,7 @@ fn with_options(command: Command) -> Command {
             "rootfs",
             "Take a directory of the host instead of an image",
         ))
+        .arg(toggle("replace", "Remove a container of this name first"))
         .arg(
             Arg::new("cidfile")
                 .long("cidfile")

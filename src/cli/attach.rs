@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use clap::{Arg, ArgMatches, Command};
 
 use super::error::CliError;
+use super::foreground::Ties;
 use super::{Host, args, foreground, ps, targets};
 use crate::api::Layout;
 use crate::container::attach::{Client, DEFAULT_KEYS, Detached, Keys, Listener, Terminal};
@@ -69,9 +70,24 @@ pub(super) fn keys_of(
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let definition = targets::one(args, &host.layout)?;
     let systemd = host.systemd()?;
-    let site = host.site(&systemd);
+    let ties = Ties {
+        signals: args::is_on(args, "sig-proxy"),
+        input: !args::is_on(args, "no-stdin"),
+    };
+    let keys = definition.options.tty;
+    let keys = keys.then(|| keys_of(args, &host.layout, &definition));
+    connect(host.site(&systemd), &definition, ties, keys.transpose()?)
+}
+
+/// Serves a container that runs until it ends, or until the keys are pressed.
+pub(super) fn connect(
+    site: Site<'_>,
+    definition: &Definition,
+    ties: Ties,
+    keys: Option<Keys>,
+) -> Result<u8, CliError> {
     let options = &definition.options;
-    let seen = observe(site.layout, site.manager, &definition)?;
+    let seen = observe(site.layout, site.manager, definition)?;
     if !matches!(seen.state, State::Running | State::Stopping) {
         let text = format!(
             "container {}: attach: it is {}; you can only attach to running containers",
@@ -87,12 +103,6 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         );
         return Err(CliError::Usage(text));
     }
-    let terminal = match options.tty {
-        true => Some(Terminal {
-            keys: keys_of(args, site.layout, &definition)?,
-        }),
-        false => None,
-    };
     let gone = || {
         CliError::Usage(format!(
             "container {}: its monitor is gone",
@@ -108,17 +118,17 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let client = Client {
         stdin: stdin.as_fd(),
         signals: Some(signals),
-        interactive: options.interactive && !args::is_on(args, "no-stdin"),
-        terminal,
+        interactive: options.interactive && ties.input,
+        terminal: keys.map(|keys| Terminal { keys }),
     };
-    let proxy = args::is_on(args, "sig-proxy");
+    let proxy = ties.signals;
     let started = AtomicBool::new(true);
     let (layout, id) = (site.layout, &definition.id);
     let mut signal = |signal| foreground::on_signal(layout, id, signal, &started, proxy);
     match foreground::moved(client.serve(listener, monitor, &mut signal))? {
         Detached::ByKeys => Ok(0),
         Detached::Exit(record) => Ok(record.shell_code()),
-        Detached::Lost | Detached::GivenUp => lost(site, &definition),
+        Detached::Lost | Detached::GivenUp => lost(site, definition),
     }
 }
 

@@ -8,20 +8,45 @@ use clap::ArgMatches;
 
 use super::error::CliError;
 use super::{Host, args, output};
+use crate::container::create::Wish;
 use crate::container::stop::Patience;
 use crate::container::{Site, create, remove};
 use crate::definition::Definition;
+use crate::store;
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let wish = args::wish(args, &host.layout)?;
     let systemd = host.systemd()?;
-    let cid = CidFile::reserve(args)?;
     let site = host.site(&systemd);
+    replace(args, site, &wish)?;
+    let cid = CidFile::reserve(args)?;
     let (definition, lock) = create::create(site, wish)?;
     drop(lock);
     cid.write(site, &definition)?;
     output::say(definition.id.as_str())?;
     Ok(0)
+}
+
+/// With `--replace`, removes the container that has the name.
+pub(super) fn replace(args: &ArgMatches, site: Site<'_>, wish: &Wish) -> Result<(), CliError> {
+    if !args::is_on(args, "replace") {
+        return Ok(());
+    }
+    let Some(name) = &wish.options.name else {
+        let text = "cannot replace container without --name being set";
+        return Err(CliError::Usage(text.to_owned()));
+    };
+    match store::lookup(site.layout, name.as_str()) {
+        // An id that begins so is another container.
+        Ok(id) if store::name_of(site.layout, &id).as_ref() == Some(name) => {
+            match remove::remove(site, &id, true, Patience::Own, false) {
+                Err(error) if !error.is_not_found() => Err(error.into()),
+                _ => Ok(()),
+            }
+        }
+        Err(error) if !error.is_not_found() => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// The file of `--cidfile`: it must not be there before, so that nobody takes an older id for this one.

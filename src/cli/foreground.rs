@@ -43,20 +43,30 @@ pub(super) fn signals() -> Result<SignalFd, CliError> {
         .map_err(CliError::io("block", "signals"))
 }
 
+/// What a client is connected to.
+#[derive(Clone, Copy)]
+pub(super) struct Ties {
+    /// Its signals go to the payload.
+    pub(super) signals: bool,
+    /// Its standard input goes there, if the payload has one.
+    pub(super) input: bool,
+}
+
 /// Starts a container and serves it until its unit is gone.
 pub(super) fn run(
     site: Site<'_>,
     definition: &Definition,
     signals: SignalFd,
-    proxy: bool,
+    ties: Ties,
     keys: Option<Keys>,
 ) -> Result<u8, CliError> {
+    let proxy = ties.signals;
     let listener = Listener::new(site.layout, &definition.id)
         .inspect_err(|_| run::discard(site, definition))?;
     let (give_up, keep) = move_data::pipe().map_err(CliError::io("make", "a pipe"))?;
     let started = AtomicBool::new(false);
     let (layout, id) = (site.layout, &definition.id);
-    let interactive = definition.options.interactive;
+    let interactive = definition.options.interactive && ties.input;
     thread::scope(|scope| {
         let pump = scope.spawn(|| {
             let stdin = io::stdin();

@@ -3,6 +3,7 @@
 mod args;
 mod attach;
 mod completion;
+mod containers;
 mod create;
 mod error;
 mod exec;
@@ -15,17 +16,22 @@ mod listing;
 mod logs;
 mod objects;
 mod output;
+mod pause;
 mod ps;
+mod restart;
 mod rm;
 mod run;
 mod secret;
+mod select;
 mod size;
 mod start;
+mod stats;
 mod stop;
 mod system;
 mod table;
 mod targets;
 mod template;
+mod top;
 mod trace;
 mod update;
 mod volume;
@@ -36,7 +42,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
-use clap::{ArgMatches, Command};
+use clap::ArgMatches;
 
 use crate::api::Layout;
 use crate::container::Site;
@@ -77,7 +83,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, CliError> {
     let host = Host::new(root.cloned().unwrap_or_else(|| "/".into()));
     match verb {
         "completion" => completion::run(args),
-        "version" => output::version(),
+        "version" => output::version(args),
         _ => {
             need_root(verb)?;
             privileged(verb, args, &host)
@@ -87,19 +93,6 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, CliError> {
 
 fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     match verb {
-        "create" => create::run(args, host),
-        "run" => run::run(args, host),
-        "start" => start::run(args, host),
-        "attach" => attach::run(args, host),
-        "exec" => exec::run(args, host),
-        "stop" => stop::run(args, host),
-        "kill" => kill::run(args, host),
-        "wait" => wait::run(args, host),
-        "ps" => ps::run(args, host),
-        "inspect" => inspect::run(args, host),
-        "logs" => logs::run(args, host),
-        "rm" => rm::run(args, host),
-        "update" => update::run(args, host),
         "load" => images::load(args, host),
         "images" => images::list(args, host),
         "rmi" => images::remove(args, host),
@@ -107,8 +100,35 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "secret" => secret::run(args, host),
         "volume" => volume::run(args, host),
         "system" => system::run(args, host),
-        "container" => system::container(args, host),
-        other => unreachable!("clap knows no verb {other}"),
+        "container" => {
+            let (verb, args) = args.subcommand().expect("clap demands a verb");
+            containers::own(verb, args, host).unwrap_or_else(|| on_containers(verb, args, host))
+        }
+        verb => on_containers(verb, args, host),
+    }
+}
+
+/// The verbs that may stand behind `container`, or alone.
+fn on_containers(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    match verb {
+        "create" => create::run(args, host),
+        "run" => run::run(args, host),
+        "start" => start::run(args, host),
+        "attach" => attach::run(args, host),
+        "exec" => exec::run(args, host),
+        "stop" => stop::run(args, host),
+        "restart" => restart::run(args, host),
+        "kill" => kill::run(args, host),
+        "pause" => pause::pause(args, host),
+        "unpause" => pause::unpause(args, host),
+        "wait" => wait::run(args, host),
+        "ps" => ps::run(args, host),
+        "inspect" => inspect::run(args, host),
+        "logs" => logs::run(args, host),
+        "rm" => rm::run(args, host),
+        "update" => update::run(args, host),
+        other => containers::run(other, args, host)
+            .unwrap_or_else(|| unreachable!("clap knows no verb {other}")),
     }
 }
 
@@ -143,16 +163,6 @@ impl Host {
             manager: systemd,
         }
     }
-}
-
-/// A verb on containers given by name or id.
-fn on_containers(command: Command) -> Command {
-    command.arg(
-        clap::Arg::new("containers")
-            .value_name("CONTAINER")
-            .num_args(1..)
-            .required(true),
-    )
 }
 
 #[cfg(test)]

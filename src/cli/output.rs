@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
+use clap::ArgMatches;
+
 use super::error::CliError;
+use super::template::{Template, Value};
 
 /// Writes text to standard output; a reader that is gone is no error.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
@@ -24,7 +27,31 @@ pub(super) fn say(line: &str) -> Result<(), CliError> {
 }
 
 /// `version`.
-pub(super) fn version() -> Result<u8, CliError> {
-    say(concat!("unitbox version ", env!("CARGO_PKG_VERSION")))?;
+pub(super) fn version(args: &ArgMatches) -> Result<u8, CliError> {
+    const VERSION: &str = env!("CARGO_PKG_VERSION");
+    let Some(format) = args.get_one::<String>("format") else {
+        say(&format!("unitbox version {VERSION}"))?;
+        return Ok(0);
+    };
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let client = vec![
+        ("APIVersion", VERSION.into()),
+        ("Version", VERSION.into()),
+        ("OsArch", format!("linux/{arch}").into()),
+        ("Os", "linux".into()),
+    ];
+    let client = Value::fields("*define.Version", client);
+    let all = Value::fields("*entities.SystemVersionReport", vec![("Client", client)]);
+    match format.as_str() {
+        "json" => say(&all.to_json())?,
+        format => {
+            let text = Template::of_one("version", format)?.render(&all)?;
+            print(&text)?;
+        }
+    }
     Ok(0)
 }

@@ -4,11 +4,11 @@ use std::io::IsTerminal;
 
 use clap::ArgMatches;
 
-use super::create::CidFile;
+use super::create::{self, CidFile};
 use super::error::CliError;
 use super::{Host, args, attach, foreground, output};
 use crate::container::stop::Patience;
-use crate::container::{Site, create, remove, start};
+use crate::container::{Site, create as make, remove, start};
 use crate::definition::Definition;
 use crate::types::UnitName;
 
@@ -16,6 +16,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let wish = args::wish(args, &host.layout)?;
     let systemd = host.systemd()?;
     let site = host.site(&systemd);
+    create::replace(args, site, &wish)?;
     let cid = CidFile::reserve(args)?;
     let detached = args::is_on(args, "detach");
     let (tty, interactive) = (wish.options.tty && !detached, wish.options.interactive);
@@ -28,13 +29,16 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     }
     // From here on a signal must find somebody who clears away what was made.
     let signals = (!detached).then(foreground::signals).transpose()?;
-    let (definition, lock) = create::create(site, wish)?;
+    let (definition, lock) = make::create(site, wish)?;
     drop(lock);
     cid.write(site, &definition)?;
     match signals {
         Some(signals) => {
-            let proxy = args::is_on(args, "sig-proxy");
-            foreground::run(site, &definition, signals, proxy, keys)
+            let ties = foreground::Ties {
+                signals: args::is_on(args, "sig-proxy"),
+                input: true,
+            };
+            foreground::run(site, &definition, signals, ties, keys)
         }
         None => {
             start::start(site, &definition).inspect_err(|_| discard(site, &definition))?;

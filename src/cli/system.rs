@@ -14,8 +14,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     Ok(0)
 }
 
-pub(super) fn container(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
-    let (_, args) = args.subcommand().expect("clap demands a verb");
+pub(super) fn cleanup(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let name = args.get_one::<String>("name").expect("clap demands a name");
     let refused = |error: NameError| CliError::Usage(error.to_string());
     let systemd = host.systemd()?;

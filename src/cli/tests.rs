@@ -120,7 +120,7 @@ fn wrong_usage_is_one_line_that_names_it() {
         ("stop --bogus web", "--bogus"),
         ("stop -t x web", "--time"),
         ("nonsense", "nonsense"),
-        ("rm", "CONTAINER"),
+        ("rename web", "NAME"),
         ("ps --sort yaml", "--sort"),
     ] {
         let text = match parse(line) {

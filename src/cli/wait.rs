@@ -1,15 +1,152 @@
 //! `wait`.
 
-use clap::ArgMatches;
+use std::thread;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::error::CliError;
-use super::{Host, output, targets};
-use crate::container::wait;
+use super::{Host, args, output, ps, targets};
+use crate::container::observe::{State, observe};
+use crate::container::{Site, wait};
+use crate::store;
+use crate::types::parse_duration;
+
+/// The states that can be waited for. `configured` is Podman's word for what `created` is here.
+const CONDITIONS: [(&str, Option<State>); 10] = [
+    ("configured", Some(State::Created)),
+    ("created", Some(State::Created)),
+    ("exited", Some(State::Exited)),
+    ("initialized", None),
+    ("paused", Some(State::Paused)),
+    ("removing", Some(State::Removing)),
+    ("running", Some(State::Running)),
+    ("stopped", Some(State::Exited)),
+    ("stopping", Some(State::Stopping)),
+    ("unknown", Some(State::Unknown)),
+];
+
+/// The grammar.
+pub(super) fn command() -> Command {
+    let command = Command::new("wait").about("Wait for the end and print the exit codes");
+    super::select::names(command)
+        .arg(
+            Arg::new("condition")
+                .long("condition")
+                .value_name("STATE")
+                .value_delimiter(',')
+                .action(ArgAction::Append)
+                .help("Wait for this state instead"),
+        )
+        .arg(args::switch(
+            "ignore",
+            None,
+            "One that is not there is no error",
+        ))
+        .arg(
+            Arg::new("interval")
+                .long("interval")
+                .short('i')
+                .value_name("TIME")
+                .default_value("250ms")
+                .help("How often states are looked at; the end is told at once"),
+        )
+        .arg(ps::latest())
+}
+
+fn conditions(args: &ArgMatches) -> Result<Vec<State>, CliError> {
+    let mut states = Vec::new();
+    for word in args.get_many::<String>("condition").into_iter().flatten() {
+        if matches!(word.as_str(), "healthy" | "unhealthy") {
+            let text = format!("condition {word}: this version has no health checks yet");
+            return Err(CliError::Usage(text));
+        }
+        match CONDITIONS.iter().find(|(known, _)| known == word) {
+            // No container is ever only initialized.
+            Some((_, state)) => states.extend(*state),
+            None => {
+                let text = format!("unknown container state: {word}: invalid argument");
+                return Err(CliError::Usage(text));
+            }
+        }
+    }
+    Ok(states)
+}
+
+/// A span in Go's notation; a bare number counts milliseconds there.
+fn interval(args: &ArgMatches) -> Result<Duration, CliError> {
+    let text = args
+        .get_one::<String>("interval")
+        .expect("it has a default");
+    if let Ok(millis) = text.parse() {
+        return Ok(Duration::from_millis(millis));
+    }
+    parse_duration(text).map_err(|_| CliError::Usage(format!("time: invalid duration {text:?}")))
+}
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let (states, interval) = (conditions(args)?, interval(args)?);
+    let has_conditions = args.contains_id("condition");
+    let mut names: Vec<String> = targets::texts(args, "containers")
+        .map(str::to_owned)
+        .collect();
+    if args.get_flag("latest") {
+        names.push(targets::latest(&host.layout)?.id.to_string());
+    }
+    if names.is_empty() {
+        let text = "\"unitbox wait\" requires a name, id, or the \"--latest\" flag";
+        return Err(CliError::Usage(text.to_owned()));
+    }
     let systemd = host.systemd()?;
     let site = host.site(&systemd);
-    targets::each(targets::texts(args, "containers"), |text| {
-        output::say(&wait::wait(site, text)?.code_text())
-    })
+    // All must be there, or have been, before the first is waited for.
+    let mut there = Vec::new();
+    for name in names {
+        let known = wait::is_known(&host.layout, &name);
+        match known {
+            Err(error) if error.is_not_found() && args.get_flag("ignore") => there.push(None),
+            known => {
+                known?;
+                there.push(Some(name));
+            }
+        }
+    }
+    for name in there {
+        let text = match name {
+            None => "-1".to_owned(),
+            Some(name) if has_conditions => for_state(site, &name, &states, interval)?,
+            Some(name) => match wait::wait(site, &name)? {
+                Some(exit) => exit.code_text(),
+                None => "0".to_owned(),
+            },
+        };
+        output::say(&text)?;
+    }
+    Ok(0)
+}
+
+/// Waits until a container is in one of these states; the exit code if that is its end.
+fn for_state(
+    site: Site<'_>,
+    name: &str,
+    states: &[State],
+    interval: Duration,
+) -> Result<String, CliError> {
+    let id = store::lookup(site.layout, name)?;
+    loop {
+        let definition = match store::load(site.layout, &id) {
+            Err(error) if error.is_not_found() && states.contains(&State::Exited) => {
+                let exit = wait::removed(site.layout, id.as_str())?;
+                return Ok(exit.ok_or(error)?.code_text());
+            }
+            found => found?,
+        };
+        let seen = observe(site.layout, site.manager, &definition)?;
+        if states.contains(&seen.state) {
+            let exit = seen.exit.filter(|_| seen.state == State::Exited);
+            return Ok(exit.map_or_else(|| "-1".to_owned(), |exit| exit.code_text()));
+        }
+        site.manager.disconnect();
+        thread::sleep(interval.max(Duration::from_millis(1)));
+    }
 }

@@ -47,7 +47,8 @@ pub fn run(
     };
     let exit = fs::read_to_string(layout.exit_file(id)).ok();
     // One that others depend on stays, also if it was to remove itself (podman-rm(1)).
-    let needed = !store::dependents(layout, id).is_empty();
+    let restarts = layout.restart_request(id).exists();
+    let needed = restarts || !store::dependents(layout, id).is_empty();
     let removed = definition.filter(|definition| definition.options.remove && !needed);
     if let Some(definition) = removed {
         errors.extend(forget_volumes(layout, &definition, world));
@@ -170,7 +171,11 @@ fn clear_files(layout: &Layout, id: &ContainerId, world: &mut dyn World) -> Vec<
         );
     }
     // The exit file stays, and so does the socket of a client that already waits for the next run.
-    let mut kept = vec![layout.exit_file(id), layout.client_socket(id)];
+    let mut kept = vec![
+        layout.exit_file(id),
+        layout.client_socket(id),
+        layout.restart_request(id),
+    ];
     let pins = layout.pins(id);
     if pins.exists() {
         // Whoever joined its namespaces still sits in them, and its next run shall find them again.

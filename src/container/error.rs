@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::observe::State;
 use crate::api::ExitCode;
 use crate::definition::{DefinitionError, OptionError};
 use crate::host::cgroup::CgroupError;
@@ -42,18 +41,9 @@ pub enum ContainerError {
     /// The host has no unified cgroup hierarchy.
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
-    /// The container is in the wrong state.
-    #[error("container {name}: {verb}: it is {}{hint}", state.as_str())]
-    State {
-        /// Which.
-        name: ContainerName,
-        /// What was to be done.
-        verb: &'static str,
-        /// What it is.
-        state: State,
-        /// What to do about it, after `; `.
-        hint: &'static str,
-    },
+    /// The container is in the wrong state for this; in Podman's words.
+    #[error("{0}: container state improper")]
+    State(String),
     /// The payload could not be started.
     #[error("container {name}: start: {reason}")]
     Start {

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::observe::{Observation, observe, payload_of};
+use super::pause::thaw;
 use super::{ContainerError, Site};
 use crate::api::Payload;
 use crate::definition::Definition;
@@ -22,11 +23,12 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// It does not run, or the signal cannot be sent.
 pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(), ContainerError> {
     let seen = started(site, definition)?;
-    let wrong_state = || ContainerError::State {
-        name: definition.name.clone(),
-        verb: "kill",
-        state: seen.state,
-        hint: "; only running containers can be killed",
+    let wrong_state = || {
+        ContainerError::State(format!(
+            "can only kill running containers. {} is in state {}",
+            definition.id,
+            seen.state.as_str()
+        ))
     };
     if !seen.state.has_payload() {
         return Err(wrong_state());
@@ -36,7 +38,18 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
     let failed = ContainerError::io("send signal to the payload of", definition.name.as_str());
     pidfd
         .send_signal(i32::from(signal.number()))
-        .map_err(failed)
+        .map_err(failed)?;
+    // Who stands still does not hear it.
+    match thaw(site, definition, &seen) {
+        // SIGKILL needs no thaw: the payload may be gone already.
+        Err(ContainerError::Io { .. }) if payload_of(site.layout, &definition.id).is_none() => {
+            Ok(())
+        }
+        Err(ContainerError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(())
+        }
+        thawed => thawed,
+    }
 }
 
 /// What there is once a start that goes on is over: a payload may be heard before it is told that it runs.

@@ -50,12 +50,11 @@ fn remove_good(
         let seen = derive(&gather(site.layout, definition, status.clone()));
         if !status.active_state.is_over() {
             if !seen.state.can_remove() && !force {
-                return Err(ContainerError::State {
-                    name: definition.name.clone(),
-                    verb: "remove",
-                    state: seen.state,
-                    hint: "; stop it first, or use --force",
-                });
+                return Err(ContainerError::State(format!(
+                    "cannot remove container {} as it is {} - running or paused containers cannot be removed without force",
+                    definition.id,
+                    seen.state.as_str()
+                )));
             }
             // The payload has ended but the unit not: this waits for it.
             stop(site, definition, patience)?;

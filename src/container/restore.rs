@@ -91,7 +91,8 @@ pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerErr
     let cgroup = UnitCgroup::of(&status.control_group, &unit);
     let seen = derive(&gather(site.layout, &definition, status));
     let problems = cleanup::run(site.layout, &id, &cgroup, &mut Host);
-    if definition.options.remove && store::dependents(site.layout, &id).is_empty() {
+    let restarts = site.layout.restart_request(&id).exists();
+    if definition.options.remove && !restarts && store::dependents(site.layout, &id).is_empty() {
         remove::keep_exit(site.layout, &id, exits::record_of(&definition, &seen));
         remove_rest(site, &guard, &definition)?;
         site.manager.reset_failed(&unit)?;

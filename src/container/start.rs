@@ -25,15 +25,13 @@ fn start_one(site: Site<'_>, definition: &Definition) -> Result<(), ContainerErr
     let status = site.manager.status(&name)?;
     let seen = derive(&gather(site.layout, definition, status.clone()));
     match seen.state {
-        State::Running | State::Paused => return Ok(()),
+        State::Running => return Ok(()),
         State::Stopping | State::Created | State::Exited | State::Unknown => {}
-        State::Removing => {
-            return Err(ContainerError::State {
-                name: definition.name.clone(),
-                verb: "start",
-                state: seen.state,
-                hint: "",
-            });
+        State::Paused | State::Removing => {
+            let id = &definition.id;
+            return Err(ContainerError::State(format!(
+                "unable to start container \"{id}\": container {id} must be in Created or Stopped state to be started"
+            )));
         }
     }
     if !status.active_state.is_over() && seen.state != State::Created {

@@ -13,24 +13,55 @@ use crate::api::{ExitRecord, Layout};
 use crate::store::{self, StoreError};
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::process::Pidfd;
-use crate::types::ContainerId;
+use crate::types::{ContainerId, UnitName};
 
-/// Waits until the container that a user means is not running, and tells how its run ended. One that never ran is
-/// waited for until it has.
+/// Whether a container that a user means is there, or was.
+///
+/// # Errors
+/// There is no such container and no record of a removed one.
+pub fn is_known(layout: &Layout, text: &str) -> Result<(), ContainerError> {
+    match store::lookup(layout, text) {
+        Err(error @ StoreError::NoSuchContainer(_)) => match removed(layout, text)? {
+            Some(_) => Ok(()),
+            None => Err(error.into()),
+        },
+        found => found.map(drop).map_err(Into::into),
+    }
+}
+
+/// Waits until the container that a user means is not running, and tells how its run ended; none: it never ran, and
+/// no start is being prepared.
 ///
 /// # Errors
 /// There is no such container and no record of a removed one, or systemd did not answer.
-pub fn wait(site: Site<'_>, text: &str) -> Result<Exit, ContainerError> {
+pub fn wait(site: Site<'_>, text: &str) -> Result<Option<Exit>, ContainerError> {
     match store::lookup(site.layout, text) {
-        Ok(id) => wait_for(site, &id),
+        Ok(id) => match never_ran(site, &id)? {
+            true => Ok(None),
+            false => wait_for(site, &id).map(Some),
+        },
         Err(error @ StoreError::NoSuchContainer(_)) => {
-            Ok(removed(site.layout, text)?.ok_or(error)?)
+            Ok(Some(removed(site.layout, text)?.ok_or(error)?))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Waits for a container by its id.
+fn never_ran(site: Site<'_>, id: &ContainerId) -> Result<bool, ContainerError> {
+    match store::load(site.layout, id) {
+        Ok(definition) => {
+            let unit = UnitName::of(&definition.name);
+            // In this order: what starts between the two is seen.
+            let over = site.manager.status(&unit)?.active_state.is_over();
+            let seen = observe(site.layout, site.manager, &definition)?;
+            Ok(over && seen.state == State::Created && seen.exit.is_none() && seen.monitor == 0)
+        }
+        Err(StoreError::NoSuchContainer(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits for a container by its id; one that never ran until it has.
 ///
 /// # Errors
 /// As [`wait`].

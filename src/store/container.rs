@@ -11,7 +11,7 @@ use super::{
 };
 use crate::api::Layout;
 use crate::definition::Definition;
-use crate::types::ContainerId;
+use crate::types::{ContainerId, ContainerName};
 
 /// Longest definition, bytes; an environment is at most 2 MiB (execve(2)).
 const MAX_DEFINITION: u64 = 16 << 20;
@@ -103,6 +103,27 @@ pub fn load(layout: &Layout, id: &ContainerId) -> Result<Definition, StoreError>
         return Err(broken(text.into()));
     }
     Ok(definition)
+}
+
+/// Writes a definition with a new name down, under the container's lock. The new name is taken before the old one is
+/// given back: after a crash in between both lead to it.
+///
+/// # Errors
+/// [`StoreError::NameTaken`], or a file operation that failed.
+pub fn rename(
+    layout: &Layout,
+    _lock: &ContainerLock,
+    new: &Definition,
+    old: &ContainerName,
+) -> Result<(), StoreError> {
+    names::claim(layout, &new.name, &new.id)?;
+    if let Err(error) = write_atomic(&layout.definition(&new.id), &new.to_json(), 0o600) {
+        // The first error is the one to tell.
+        let _ = names::release(layout, &new.name, &new.id);
+        return Err(error);
+    }
+    names::release(layout, old, &new.id)?;
+    sync_names(&layout.names())
 }
 
 /// The ids of all containers, sorted.

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use crate::types::{ContainerId, ContainerName};
 
-pub use container::{Listed, create, list, load, remove, removing, sweep};
+pub use container::{Listed, create, list, load, remove, removing, rename, sweep};
 pub use dependents::{add_dependent, dependents, remove_dependent};
 pub use directory::{ensure_private, read_bounded, remove_tree, write_atomic};
 pub use lock::{ContainerLock, forget_lock, lock, try_lock};

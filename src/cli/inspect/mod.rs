@@ -74,6 +74,11 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     inspect(args, host, kind.map_or("all", String::as_str))
 }
 
+/// `container inspect`.
+pub(super) fn containers(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    inspect(args, host, "container")
+}
+
 /// `image inspect`.
 pub(super) fn images(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     inspect(args, host, "image")

@@ -63,6 +63,14 @@ impl Template {
         }
     }
 
+    /// Reads what a user gave as `--format`, to be filled once.
+    ///
+    /// # Errors
+    /// It is no template.
+    pub(super) fn of_one(name: &'static str, format: &str) -> Result<Self, TemplateError> {
+        Self::parse(name, &normal(format))
+    }
+
     /// The heading of a table: the template filled with the headings of its fields.
     ///
     /// # Errors

@@ -50,7 +50,6 @@ const NOT_YET: &[&str] = &[
     "publish-all",
     "pull",
     "quiet",
-    "replace",
     "restart",
     "retry",
     "retry-delay",

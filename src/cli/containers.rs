@@ -1,0 +1,162 @@
+//! `rename`, `port`, and the verbs behind `container`.
+
+use std::io::{self, BufRead, Write};
+
+use clap::{Arg, ArgMatches, Command};
+
+use super::error::CliError;
+use super::filter::Filters;
+use super::{Host, args, inspect, output, ps, select, stats, system, targets, top};
+use crate::api::ExitCode;
+use crate::container::observe::State;
+use crate::container::stop::Patience;
+use crate::container::{ContainerError, remove, rename};
+use crate::store;
+use crate::sys::time::realtime;
+use crate::types::{ContainerName, NameError};
+
+/// `rename` and `port`.
+pub(super) fn verbs() -> Vec<Command> {
+    let name = |name: &'static str, shown: &'static str| Arg::new(name).value_name(shown);
+    vec![
+        Command::new("rename")
+            .about("Give a container that does not run another name")
+            .arg(name("container", "CONTAINER").required(true))
+            .arg(name("name", "NAME").required(true)),
+        Command::new("port")
+            .about("Show published ports, which there are none of")
+            .arg(name("container", "CONTAINER"))
+            .arg(name("port", "PORT"))
+            .arg(args::switch("all", Some('a'), "Of all containers"))
+            .arg(ps::latest()),
+    ]
+}
+
+/// The verbs that there are only behind `container`.
+pub(super) fn own_verbs() -> Vec<Command> {
+    let name = || Arg::new("name").value_name("CONTAINER").required(true);
+    vec![
+        Command::new("cleanup")
+            .about("Clean up behind a monitor that was killed")
+            .arg(name()),
+        Command::new("exists")
+            .about("End with 0 if the container is there, else with 1")
+            .arg(args::switch(
+                "external",
+                None,
+                "Only containers of unitbox are known: changes nothing",
+            ))
+            .arg(name()),
+        ps::command("list").visible_alias("ls"),
+        Command::new("prune")
+            .about("Remove the containers that do not run")
+            .arg(ps::filter().short(None))
+            .arg(args::switch("force", Some('f'), "Do not ask")),
+    ]
+}
+
+/// `container VERB`; none: a verb that there is without `container`, too.
+pub(super) fn own(verb: &str, args: &ArgMatches, host: &Host) -> Option<Result<u8, CliError>> {
+    Some(match verb {
+        "cleanup" => system::cleanup(args, host),
+        "exists" => exists(args, host),
+        "inspect" => inspect::containers(args, host),
+        "list" => ps::run(args, host),
+        "prune" => prune(args, host),
+        _ => return None,
+    })
+}
+
+/// `rename`, `port`, `top` and `stats`; none: another verb.
+pub(super) fn run(verb: &str, args: &ArgMatches, host: &Host) -> Option<Result<u8, CliError>> {
+    Some(match verb {
+        "port" => port(args, host),
+        "rename" => renamed(args, host),
+        "stats" => stats::run(args, host),
+        "top" => top::run(args, host),
+        _ => return None,
+    })
+}
+
+fn renamed(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let word = |name| args.get_one::<String>(name).expect("clap demands both");
+    let definition = targets::find(&host.layout, word("container"))?;
+    let refused = |error: NameError| CliError::Usage(error.to_string());
+    let name: ContainerName = word("name").parse().map_err(refused)?;
+    if name == definition.name {
+        let text = format!(
+            "renaming container {}: it is called so already",
+            definition.id
+        );
+        return Err(CliError::Usage(text));
+    }
+    let systemd = host.systemd()?;
+    rename::rename(host.site(&systemd), &definition, &name)?;
+    Ok(0)
+}
+
+/// Nothing is published yet; but names must be right.
+fn port(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let name = args.get_one::<String>("container");
+    match (name, args.get_flag("latest"), args.get_flag("all")) {
+        (Some(_), _, true) => Err(CliError::Usage(
+            "no arguments are needed with --all".to_owned(),
+        )),
+        (Some(name), ..) => targets::find(&host.layout, name).map(|_| 0),
+        (None, true, _) => targets::latest(&host.layout).map(|_| 0),
+        (None, _, true) => Ok(0),
+        (None, false, false) => Err(CliError::Usage(
+            "you must supply a running container name or id".to_owned(),
+        )),
+    }
+}
+
+fn exists(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let name = args.get_one::<String>("name").expect("clap demands one");
+    match store::lookup(&host.layout, name) {
+        Ok(_) => Ok(0),
+        Err(error) if error.is_not_found() => Ok(ExitCode::Failure.number()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn prune(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let now = realtime().as_micros() as u64;
+    let filters = Filters::of(args, &host.layout, now)?;
+    if !args.get_flag("force") && !is_sure()? {
+        return Ok(0);
+    }
+    let systemd = host.systemd()?;
+    let site = host.site(&systemd);
+    let list = ps::list(site)?.entries.into_iter();
+    let over = |state| matches!(state, State::Created | State::Exited);
+    let chosen: Vec<select::Chosen> = list
+        .filter(|entry| over(entry.seen.state) && filters.fit(&entry.definition, &entry.seen))
+        .map(|entry| select::Chosen {
+            shown: entry.definition.id.to_string(),
+            id: entry.definition.id,
+        })
+        .collect();
+    select::each(&chosen, |one| {
+        match remove::remove(site, &one.id, false, Patience::Own, false) {
+            // Whoever is needed, or has been started meanwhile, stays.
+            Err(ContainerError::Needed { .. } | ContainerError::State(_)) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(()) => output::say(&one.shown),
+        }
+    })
+}
+
+fn is_sure() -> Result<bool, CliError> {
+    output::print(
+        "WARNING! This will remove all non running containers.\nAre you sure you want to continue? [y/N] ",
+    )?;
+    let _ = io::stdout().flush();
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line);
+    match read.map_err(CliError::io("read", "standard input"))? {
+        0 => Err(CliError::Usage("EOF".to_owned())),
+        _ => Ok(line.trim().to_lowercase().starts_with('y')),
+    }
+}

@@ -1,0 +1,93 @@
+//! Freezes and thaws the payload, and nothing else of the unit: the monitor goes on.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::observe::{CgroupEvents, Observation, State, observe, payload_of};
+use super::{ContainerError, Site};
+use crate::api::Payload;
+use crate::definition::Definition;
+use crate::types::UnitName;
+
+/// Longest time between the order and the last process that stands still, or runs again.
+const TIME: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Freezes the payload of a container that runs; returns when it stands still.
+///
+/// # Errors
+/// It does not run, or is frozen already ([`ContainerError::State`]); or the kernel did not.
+pub fn pause(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    let seen = observe(site.layout, site.manager, definition)?;
+    let payload = payload_of(site.layout, &definition.id);
+    match (seen.state, payload) {
+        (State::Running, Some(payload)) => freeze(definition, &payload, true),
+        (State::Paused, _) => Err(ContainerError::State(format!(
+            "\"{}\" is already paused",
+            definition.id
+        ))),
+        (state, _) => Err(ContainerError::State(format!(
+            "\"{}\" is not running, can't pause",
+            state.as_str()
+        ))),
+    }
+}
+
+/// Thaws a container that is paused, also one that `systemctl freeze` has frozen; returns when it runs.
+///
+/// # Errors
+/// It is not paused ([`ContainerError::State`]), or systemd or the kernel did not.
+pub fn unpause(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    let seen = observe(site.layout, site.manager, definition)?;
+    if seen.state != State::Paused {
+        return Err(ContainerError::State(format!(
+            "\"{}\" is not paused, can't unpause",
+            definition.id
+        )));
+    }
+    thaw(site, definition, &seen)
+}
+
+/// Thaws what is frozen of a container; one that is not is left alone.
+///
+/// # Errors
+/// systemd or the kernel did not.
+pub(super) fn thaw(
+    site: Site<'_>,
+    definition: &Definition,
+    seen: &Observation,
+) -> Result<(), ContainerError> {
+    if seen.state != State::Paused {
+        return Ok(());
+    }
+    let unit = UnitName::of(&definition.name);
+    if site.manager.status(&unit)?.freezer_state.needs_thaw() {
+        site.manager.thaw(&unit)?;
+    }
+    match payload_of(site.layout, &definition.id) {
+        Some(payload) => freeze(definition, &payload, false),
+        None => Ok(()),
+    }
+}
+
+fn freeze(definition: &Definition, payload: &Payload, on: bool) -> Result<(), ContainerError> {
+    let what = if on { "freeze" } else { "thaw" };
+    let failed = || ContainerError::io(what, definition.name.as_str());
+    let word = if on { "1" } else { "0" };
+    fs::write(payload.cgroup.join("cgroup.freeze"), word).map_err(failed())?;
+    let until = Instant::now() + TIME;
+    while frozen(&payload.cgroup).map_err(failed())? != on {
+        if Instant::now() >= until {
+            return Err(failed()(io::ErrorKind::TimedOut.into()));
+        }
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+fn frozen(cgroup: &Path) -> io::Result<bool> {
+    let text = fs::read_to_string(cgroup.join("cgroup.events"))?;
+    Ok(CgroupEvents::parse(&text).frozen)
+}

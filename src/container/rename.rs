@@ -1,0 +1,43 @@
+//! Gives a container another name, and its unit with it.
+
+use super::observe::{State, observe};
+use super::{ContainerError, Site, dependencies, unit};
+use crate::definition::Definition;
+use crate::store;
+use crate::types::{ContainerName, UnitName};
+
+/// Renames a container that does not run: a unit has its name as long as it is up.
+///
+/// # Errors
+/// It runs, others depend on it, the name is taken, or the records cannot be written.
+pub fn rename(
+    site: Site<'_>,
+    definition: &Definition,
+    name: &ContainerName,
+) -> Result<Definition, ContainerError> {
+    let id = &definition.id;
+    let lock = store::lock(site.layout, id)?;
+    let old = store::load(site.layout, id)?;
+    let seen = observe(site.layout, site.manager, &old)?;
+    match seen.state {
+        State::Created | State::Exited if seen.monitor == 0 => {}
+        state => {
+            return Err(ContainerError::State(format!(
+                "renaming container {id}: it is {}; its unit keeps the name, stop it first",
+                state.as_str()
+            )));
+        }
+    }
+    dependencies::check_unneeded(site.layout, &old)?;
+    let mut new = old.clone();
+    new.name = name.clone();
+    store::rename(site.layout, &lock, &new, &old.name)?;
+    let unit_name = UnitName::of(&old.name);
+    unit::unlink(site, &unit_name)?;
+    store::remove_tree(&site.layout.runtime_properties(&unit_name))?;
+    site.manager.reset_failed(&unit_name)?;
+    if !new.options.remove {
+        unit::write(site, &unit::plan(site, &new)?)?;
+    }
+    Ok(new)
+}
