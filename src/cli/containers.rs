@@ -81,7 +81,10 @@ pub(super) fn run(verb: &str, args: &ArgMatches, host: &Host) -> Option<Result<u
 fn renamed(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let word = |name| args.get_one::<String>(name).expect("clap demands both");
     let definition = targets::find(&host.layout, word("container"))?;
-    let refused = |error: NameError| CliError::Usage(error.to_string());
+    let refused = |_: NameError| {
+        let text = "names must match [a-zA-Z0-9][a-zA-Z0-9_.-]*: invalid argument";
+        CliError::Usage(text.to_owned())
+    };
     let name: ContainerName = word("name").parse().map_err(refused)?;
     if name == definition.name {
         let text = format!(

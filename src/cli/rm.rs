@@ -58,34 +58,26 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         }
         other => other?,
     };
-    let mut pending = match args.get_flag("depend") {
-        true => with_dependents(&host.layout, chosen),
-        false => chosen,
+    let results = if args.get_flag("depend") {
+        let names: Vec<String> = chosen.iter().map(|one| one.shown.clone()).collect();
+        let all = with_dependents(&host.layout, chosen).into_iter();
+        let mut results: Vec<_> = all.map(|one| (remove(args, site, &one), one)).collect();
+        results.sort_by_key(|(_, one)| !names.contains(&one.shown));
+        results
+    } else if args.get_flag("all") {
+        in_passes(chosen, |one| remove(args, site, one))
+    } else {
+        let all = chosen.into_iter();
+        all.map(|one| (remove(args, site, &one), one)).collect()
     };
     let mut worst = 0;
-    // What others need goes once they are gone, if they are to go too.
-    loop {
-        let before = pending.len();
-        let mut needed = Vec::new();
-        for one in pending {
-            match remove(args, site, &one) {
-                Ok(()) => {}
-                Err(CliError::Container(ContainerError::Needed { .. })) => needed.push(one),
-                Err(error) => {
-                    error.report();
-                    worst = worst.max(error.exit_code());
-                }
+    for (result, one) in results {
+        match result {
+            Ok(()) => output::say(&one.shown)?,
+            Err(error) => {
+                error.report();
+                worst = worst.max(error.exit_code());
             }
-        }
-        pending = needed;
-        if pending.is_empty() || pending.len() == before {
-            break;
-        }
-    }
-    for one in pending {
-        if let Err(error) = remove(args, site, &one) {
-            error.report();
-            worst = worst.max(error.exit_code());
         }
     }
     match worst {
@@ -94,14 +86,41 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     }
 }
 
+type Outcome = (Result<(), CliError>, Chosen);
+
+/// What others need goes once they are gone, too.
+fn in_passes(
+    chosen: Vec<Chosen>,
+    remove: impl Fn(&Chosen) -> Result<(), CliError>,
+) -> Vec<Outcome> {
+    let (mut results, mut pending) = (Vec::new(), chosen);
+    loop {
+        let before = pending.len();
+        let mut needed = Vec::new();
+        for one in pending {
+            match remove(&one) {
+                result @ Err(CliError::Container(ContainerError::Needed { .. })) => {
+                    needed.push((result, one));
+                }
+                result => results.push((result, one)),
+            }
+        }
+        if needed.is_empty() || needed.len() == before {
+            results.extend(needed);
+            return results;
+        }
+        pending = needed.into_iter().map(|(_, one)| one).collect();
+    }
+}
+
 fn remove(args: &ArgMatches, site: Site<'_>, one: &Chosen) -> Result<(), CliError> {
     let (force, volumes) = (args.get_flag("force"), args.get_flag("volumes"));
     match remove::remove(site, &one.id, force, patience(args), volumes) {
         // It removed itself meanwhile.
-        Err(error) if error.is_not_found() => output::say(&one.shown),
+        Err(error) if error.is_not_found() => Ok(()),
         Err(error @ ContainerError::State(_)) => tell(&error.into(), RUNNING),
         Err(error) => Err(error.into()),
-        Ok(()) => output::say(&one.shown),
+        Ok(()) => Ok(()),
     }
 }
 

@@ -106,8 +106,10 @@ pub(super) fn choose(
             Ok(text) => wanted.push(text.lines().next().unwrap_or_default().to_owned()),
             Err(error) if ignores && error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
-                let file = file.display().to_string();
-                return Err(CliError::io("reading CIDFile: open", file)(error));
+                let reason = error.to_string().to_lowercase();
+                let reason = reason.split(" (os error").next().unwrap_or_default();
+                let text = format!("reading CIDFile: open {}: {reason}", file.display());
+                return Err(CliError::Usage(text));
             }
         }
     }

@@ -8,13 +8,15 @@ use crate::api::Layout;
 use crate::definition::{Definition, Source};
 use crate::image::Images;
 
-/// Bytes of the files that a container has changed or made, and of its image; of a directory of the host all files.
+/// Bytes of the files that a container has changed or made, and of these with its image. Of a directory of the host all
+/// files are its own, and there is no image.
 pub(super) fn of(layout: &Layout, images: Option<&Images>, definition: &Definition) -> (u64, u64) {
     match &definition.source {
         Source::Image { id, .. } => {
             let image = images.and_then(|images| images.resolve(id).ok());
             let upper = layout.rootfs(&definition.id).join("upper");
-            (tree(&upper), image.map_or(0, |image| image.size))
+            let own = tree(&upper);
+            (own, own.saturating_add(image.map_or(0, |image| image.size)))
         }
         Source::Rootfs { .. } if definition.options.files.rootfs_overlay => {
             (tree(&layout.rootfs(&definition.id).join("upper")), 0)

@@ -41,6 +41,9 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     if names == 0 && !elsewhere {
         return wrong("start requires at least one argument");
     }
+    if names > 0 && args.get_flag("all") {
+        return wrong("either start all containers or the container(s) provided in the arguments");
+    }
     if attaches && (names > 1 || args.get_flag("all")) {
         return wrong("you cannot start and attach multiple containers at once");
     }

@@ -383,3 +383,71 @@ fn log_lines_are_taken_apart() {
     );
     assert_eq!(logs::parse(b"cut"), None);
 }
+
+#[test]
+fn what_goes_together_is_podmans() {
+    let host = super::Host::new("/nowhere".into());
+    let fake = crate::host::systemd::fake::FakeManager::default();
+    let site = crate::container::Site {
+        layout: &host.layout,
+        manager: &fake,
+    };
+    for (line, want) in [
+        ("stop", "you must provide at least one name or id"),
+        ("stop -a web", "no arguments are needed with --all"),
+        ("kill -a -l", "--all and --latest cannot be used together"),
+        (
+            "rm -l web",
+            "--latest and containers cannot be used together",
+        ),
+        ("pause --filter name=x web", "--filter takes no arguments"),
+        (
+            "stop --cidfile f -a",
+            "--all, --latest, and --cidfile cannot be used together",
+        ),
+        (
+            "rm --cidfile /no/such",
+            "reading CIDFile: open /no/such: no such file or directory",
+        ),
+        (
+            "stop web",
+            "no container with name or ID \"web\" found: no such container",
+        ),
+        (
+            "container kill web",
+            "no container with name or ID \"web\" found: no such container",
+        ),
+    ] {
+        let matches = parse(line).unwrap();
+        let mut args = matches.subcommand().unwrap().1;
+        if let Some((_, inner)) = args.subcommand() {
+            args = inner;
+        }
+        let chosen = super::select::choose(args, &host, site, |_| true);
+        assert_eq!(chosen.err().unwrap().to_string(), want, "{line}");
+    }
+    // What is not there may be ignored, and what is wrong is told before anything is done.
+    for line in [
+        "stop -i web",
+        "rm -f web",
+        "rm -i --cidfile /no/such",
+        "stop -a",
+    ] {
+        let matches = parse(line).unwrap();
+        let chosen = super::select::choose(matches.subcommand().unwrap().1, &host, site, |_| true);
+        assert!(chosen.unwrap().is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn every_verb_on_containers_may_stand_behind_container() {
+    let grammar = command();
+    let behind = grammar.find_subcommand("container").unwrap();
+    for verb in [
+        "create", "run", "start", "stop", "restart", "kill", "pause", "unpause", "wait", "ps",
+        "inspect", "stats", "top", "logs", "rm", "update", "rename", "port", "exists", "prune",
+        "cleanup", "list",
+    ] {
+        assert!(behind.find_subcommand(verb).is_some(), "{verb}");
+    }
+}

@@ -142,6 +142,9 @@ fn for_state(
             found => found?,
         };
         let seen = observe(site.layout, site.manager, &definition)?;
+        if states.contains(&State::Exited) && wait::never_ran(site, &id)? {
+            return Ok("0".to_owned());
+        }
         if states.contains(&seen.state) {
             let exit = seen.exit.filter(|_| seen.state == State::Exited);
             return Ok(exit.map_or_else(|| "-1".to_owned(), |exit| exit.code_text()));

@@ -47,7 +47,11 @@ pub fn wait(site: Site<'_>, text: &str) -> Result<Option<Exit>, ContainerError> 
     }
 }
 
-fn never_ran(site: Site<'_>, id: &ContainerId) -> Result<bool, ContainerError> {
+/// Whether a container never ran, and no start is being prepared.
+///
+/// # Errors
+/// Its definition cannot be read, or systemd did not answer.
+pub fn never_ran(site: Site<'_>, id: &ContainerId) -> Result<bool, ContainerError> {
     match store::load(site.layout, id) {
         Ok(definition) => {
             let unit = UnitName::of(&definition.name);

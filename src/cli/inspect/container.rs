@@ -162,9 +162,9 @@ pub(super) fn describe(
     ]);
     if with_size {
         let images = Images::open(&layout.state()).ok();
-        let (own, image) = size::of(layout, images.as_ref(), definition);
+        let (own, whole) = size::of(layout, images.as_ref(), definition);
         fields.push(("SizeRw", own.into()));
-        fields.push(("SizeRootFs", own.saturating_add(image).into()));
+        fields.push(("SizeRootFs", whole.into()));
     }
     fields.push(("Unit", UnitName::of(&definition.name).as_str().into()));
     Value::fields("interface {}", fields)
@@ -199,7 +199,7 @@ fn full_state(layout: &Layout, definition: &Definition, seen: &Observation) -> V
 }
 
 /// Files of a run; what is not there is empty.
-fn files(layout: &Layout, definition: &Definition, sketch: &Sketch) -> [(&'static str, Value); 8] {
+fn files(layout: &Layout, definition: &Definition, sketch: &Sketch) -> Vec<(&'static str, Value)> {
     let id = &definition.id;
     let shown = |path: std::path::PathBuf| Value::from(path.display().to_string());
     let mounted = |target: &str| {
@@ -214,22 +214,24 @@ fn files(layout: &Layout, definition: &Definition, sketch: &Sketch) -> [(&'stati
         let name = found.program.file_name()?;
         Some(name.to_string_lossy().into_owned())
     });
-    [
+    let mut fields = vec![
         ("ResolvConfPath", source("/etc/resolv.conf")),
         ("HostnamePath", source("/etc/hostname")),
         ("HostsPath", source("/etc/hosts")),
         ("StaticDir", shown(layout.container(id))),
-        (
+    ];
+    if sketch.is_real {
+        fields.push((
             "OCIConfigPath",
-            match sketch.is_real {
-                true => shown(layout.bundle(id).join("config.json")),
-                false => "".into(),
-            },
-        ),
+            shown(layout.bundle(id).join("config.json")),
+        ));
+    }
+    fields.extend([
         ("OCIRuntime", runtime.unwrap_or_default().into()),
         ("ConmonPidFile", "".into()),
         ("PidFile", "".into()),
-    ]
+    ]);
+    fields
 }
 
 type Capabilities = std::collections::HashSet<Capability>;

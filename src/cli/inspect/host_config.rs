@@ -8,7 +8,6 @@ use crate::cli::table;
 use crate::cli::template::Value;
 use crate::container::logs::{LogPlace, place};
 use crate::container::sketch::Sketch;
-use crate::definition::mount::MountKind;
 use crate::definition::{CapabilityWish, Definition, Device, DeviceLimit, Namespace, Seccomp};
 
 /// Podman's default size of /dev/shm, bytes.
@@ -71,7 +70,7 @@ pub(super) fn describe(layout: &Layout, definition: &Definition, sketch: &Sketch
         ("PublishAllPorts", false.into()),
         ("ReadonlyRootfs", options.files.read_only.into()),
         ("SecurityOpt", security(definition)),
-        ("Tmpfs", tmpfs(definition)),
+        ("Tmpfs", mounts::tmpfs(definition)),
         ("UTSMode", mode(&isolation.uts, "private").into()),
         (
             "UsernsMode",
@@ -173,15 +172,6 @@ fn security(definition: &Definition) -> Value {
     words.extend(profile.map(|name| format!("apparmor={name}")));
     words.extend(isolation.label.iter().map(|text| format!("label={text}")));
     Value::list(words)
-}
-
-fn tmpfs(definition: &Definition) -> Value {
-    let all = definition.options.files.effective().iter();
-    let tmpfs = all.filter(|mount| mount.kind == MountKind::Tmpfs);
-    let one = |mount: &crate::definition::mount::Mount| {
-        (mount.target.clone(), Value::Str(mount.options.join(",")))
-    };
-    Value::Map(tmpfs.map(one).collect())
 }
 
 fn limits(definition: &Definition) -> Vec<(&'static str, Value)> {

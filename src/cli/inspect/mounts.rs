@@ -82,6 +82,23 @@ pub(super) fn list(layout: &Layout, definition: &Definition) -> Value {
     Value::List(listed(definition).map(one).collect())
 }
 
+/// `Tmpfs`: target and options.
+pub(super) fn tmpfs(definition: &Definition) -> Value {
+    let all = definition.options.files.effective().iter();
+    let one = |mount: &Mount| {
+        let mode = if mount.has("ro") { "ro" } else { "rw" };
+        let mut words = vec![mode.to_owned(), propagation(mount).to_owned()];
+        let of_tmpfs = |word: &String| !matches!(word.as_str(), "bind" | "rbind");
+        words.extend(options(mount).into_iter().filter(of_tmpfs));
+        if !mount.has("tmpcopyup") && !mount.has("notmpcopyup") {
+            words.push("tmpcopyup".to_owned());
+        }
+        (mount.target.clone(), Value::Str(words.join(",")))
+    };
+    let tmpfs = all.filter(|mount| mount.kind == MountKind::Tmpfs);
+    Value::Map(tmpfs.map(one).collect())
+}
+
 pub(super) fn binds(definition: &Definition) -> Value {
     let one = |mount: &Mount| {
         let mode = if mount.has("ro") { "ro" } else { "rw" };

@@ -120,7 +120,7 @@ pub(super) struct Entry {
     pub(super) seen: Observation,
     /// The user's command, or the image's.
     pub(super) command: Vec<String>,
-    /// Bytes of its own files, and of its image.
+    /// Bytes of its own files, and of these with its image.
     pub(super) size: Option<(u64, u64)>,
     /// Namespaces are to be shown.
     pub(super) with_namespaces: bool,

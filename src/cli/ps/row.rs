@@ -120,11 +120,7 @@ fn image_id(definition: &Definition) -> &str {
 /// `RW (virtual WHOLE)`.
 pub(super) fn sizes(entry: &Entry) -> String {
     match entry.size {
-        Some((own, image)) => format!(
-            "{} (virtual {})",
-            size(own, ""),
-            size(own.saturating_add(image), "")
-        ),
+        Some((own, whole)) => format!("{} (virtual {})", size(own, ""), size(whole, "")),
         None => String::new(),
     }
 }
@@ -166,8 +162,9 @@ fn started(seen: &Observation) -> u64 {
 /// Null where nobody knows; 0 where nothing has ended.
 fn exit_code(seen: &Observation) -> Value {
     match &seen.exit {
-        Some(exit) => exit.code().map(i32::from).into(),
-        None => 0.into(),
+        // The end of an earlier run is not that of the one that lives.
+        Some(exit) if !seen.state.has_payload() => exit.code().map(i32::from).into(),
+        _ => 0.into(),
     }
 }
 
@@ -189,8 +186,7 @@ pub(super) fn as_json(entry: &Entry, now: Option<u64>) -> Value {
     let said = |text: fn(u64, &Observation, u64) -> String| {
         Value::from(now.map_or_else(String::new, |now| text(created, seen, now)))
     };
-    let size = entry.size.map(|(own, image)| {
-        let whole = own.saturating_add(image);
+    let size = entry.size.map(|(own, whole)| {
         Value::fields(
             "*define.ContainerSize",
             vec![("rootFsSize", whole.into()), ("rwSize", own.into())],

@@ -10,6 +10,8 @@ use super::value::Value;
 pub(super) struct Failure {
     pub(super) at: usize,
     pub(super) end: usize,
+    /// Where Go says that it is.
+    pub(super) column: usize,
     pub(super) text: String,
 }
 
@@ -90,7 +92,13 @@ impl<'v> Run<'v, '_> {
         let Some(items) = items(&value) else {
             let (at, end) = place(&block.pipe);
             let text = format!("range can't iterate over {}", value.show());
-            return Err(Failure { at, end, text });
+            let column = at;
+            return Err(Failure {
+                at,
+                end,
+                column,
+                text,
+            });
         };
         if items.is_empty() {
             return self.nodes(&block.otherwise, dot);
@@ -206,6 +214,7 @@ impl<'v> Run<'v, '_> {
         let failed = |text| Failure {
             at: command[0].at,
             end,
+            column: command[0].at,
             text,
         };
         let count = functions::check_count(name, values.len());
@@ -259,6 +268,7 @@ fn of(operand: &Operand, text: impl Into<String>) -> Failure {
     Failure {
         at: operand.at,
         end: operand.end,
+        column: operand.column,
         text: text.into(),
     }
 }

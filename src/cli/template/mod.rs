@@ -96,7 +96,7 @@ impl Template {
     pub(super) fn render(&self, data: &Value) -> Result<String, TemplateError> {
         let mut out = String::new();
         eval::render(&self.nodes, data, &mut out).map_err(|failure| {
-            let before = &self.text[..failure.at];
+            let before = &self.text[..failure.column];
             let line = 1 + before.matches('\n').count();
             let column = before.len() - before.rfind('\n').map_or(0, |at| at + 1);
             let (name, context) = (self.name, &self.text[failure.at..failure.end]);

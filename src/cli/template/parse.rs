@@ -53,6 +53,8 @@ pub(super) struct Operand {
     pub(super) at: usize,
     /// Where it ends.
     pub(super) end: usize,
+    /// Where Go says that it is: a chain of fields at its second one.
+    pub(super) column: usize,
 }
 
 /// What a word is.
@@ -75,6 +77,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, Trouble> {
     let mut parser = Parser {
         pieces: pieces(text)?.into_iter(),
         end: text.len(),
+        at: 0,
         variables: Vec::new(),
         ranges: 0,
     };
@@ -104,6 +107,8 @@ enum Ended {
 struct Parser {
     pieces: std::vec::IntoIter<Piece>,
     end: usize,
+    /// Where the action begins that is being read.
+    at: usize,
     variables: Vec<String>,
     ranges: usize,
 }
@@ -120,8 +125,9 @@ impl Parser {
                 Piece::Action(tokens) => tokens,
             };
             let Some(first) = tokens.first() else {
-                return trouble(self.end, "missing value for command");
+                return trouble(self.at, "missing value for command");
             };
+            self.at = first.at;
             let (at, word) = match &first.kind {
                 Kind::Word(word) => (first.at, word.as_str()),
                 _ => (first.at, ""),
@@ -257,7 +263,7 @@ impl Parser {
             command.push(operand);
         }
         if commands.iter().any(Vec::is_empty) {
-            return trouble(self.end, format!("missing value for {context}"));
+            return trouble(self.at, format!("missing value for {context}"));
         }
         for command in &commands[1..] {
             let first = &command[0];
@@ -315,10 +321,16 @@ impl Parser {
             Kind::Assign => return trouble(token.at, "unexpected \"=\" in operand"),
             Kind::Comma => return trouble(token.at, "unexpected \",\" in operand"),
         };
+        let column = match &kind {
+            OperandKind::Field(names) if names.len() > 1 => token.at + 1 + names[0].len(),
+            OperandKind::Variable(name, names) if !names.is_empty() => token.at + 1 + name.len(),
+            _ => token.at,
+        };
         Ok(Operand {
             kind,
             at: token.at,
             end,
+            column,
         })
     }
 }

@@ -154,11 +154,11 @@ fn what_go_says_of_mistakes() {
         ),
         (
             "a\nb{{.State.Foo}}",
-            "template: t:2:3: executing \"t\" at <.State.Foo>: can't evaluate field Foo in type *define.InspectContainerState",
+            "template: t:2:9: executing \"t\" at <.State.Foo>: can't evaluate field Foo in type *define.InspectContainerState",
         ),
         (
             "{{.Name.Foo}}",
-            "template: t:1:2: executing \"t\" at <.Name.Foo>: can't evaluate field Foo in type string",
+            "template: t:1:7: executing \"t\" at <.Name.Foo>: can't evaluate field Foo in type string",
         ),
         (
             "{{foo .Name}}",

@@ -99,3 +99,56 @@ fn known(
         ..files
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::systemd::LoadState;
+
+    fn unit(active_state: ActiveState) -> UnitSummary {
+        UnitSummary {
+            description: String::new(),
+            load_state: LoadState::Loaded,
+            active_state,
+            sub_state: String::new(),
+            has_job: false,
+        }
+    }
+
+    fn files(active_state: ActiveState) -> Option<UnitStatus> {
+        Some(UnitStatus {
+            active_state,
+            ..UnitStatus::not_found()
+        })
+    }
+
+    /// Where files and list contradict each other, or tell too little, systemd is asked for the unit.
+    #[test]
+    fn only_what_agrees_is_believed() {
+        use ActiveState::{Activating, Active, Deactivating, Failed, Inactive};
+        for (listed, implied, never, want) in [
+            (Active, Some(Active), false, Some(Active)),
+            (Active, Some(Inactive), false, None),
+            (Active, None, false, None),
+            (Inactive, Some(Inactive), false, Some(Inactive)),
+            (Inactive, Some(Active), false, None),
+            (Inactive, None, true, Some(Inactive)),
+            (Inactive, None, false, None),
+            (Failed, Some(Inactive), false, Some(Failed)),
+            (Failed, None, true, None),
+            (Deactivating, Some(Active), false, Some(Deactivating)),
+            (Deactivating, None, false, None),
+            (Activating, Some(Inactive), false, None),
+            (Activating, None, true, None),
+        ] {
+            let text = format!("{listed:?} {implied:?} {never}");
+            let found = known(&unit(listed), implied.and_then(files), never);
+            assert_eq!(found.map(|status| status.active_state), want, "{text}");
+        }
+        let inactive = || Some(UnitStatus::not_found());
+        assert_eq!(unloaded(false, None), inactive());
+        assert_eq!(unloaded(true, files(Inactive)), inactive());
+        assert_eq!(unloaded(true, None), None);
+        assert_eq!(unloaded(true, files(Active)), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! What the verbs do beyond what Podman's do: systemd and unitbox are one.
+
+use crate::harness::{Lab, Suite};
+use crate::run::ROOTFS;
+
+#[test]
+fn pause_freezes_the_payload_and_sees_what_systemd_froze() {
+    let lab = Lab::boot(Suite::Trixie);
+    let state = || {
+        lab.sh("unitbox ps -a --format '{{.State}}' --filter name=^p$")
+            .ok()
+    };
+    lab.sh(&format!(
+        "unitbox run -d --name p {ROOTFS} stamp run && unitbox pause p"
+    ))
+    .ok();
+    assert_eq!(state(), "paused");
+    // The monitor goes on, and systemd knows nothing of it.
+    let group = "/sys/fs/cgroup$(systemctl show -P ControlGroup unitbox-p)";
+    lab.sh(&format!(
+        "grep -q 'frozen 1' {group}/payload/cgroup.events && grep -q 'frozen 0' {group}/monitor/cgroup.events
+        [ $(systemctl show -P FreezerState unitbox-p) = running ]"
+    ))
+    .ok();
+    lab.sh("unitbox restart p").fails(125);
+    lab.sh("unitbox unpause p").ok();
+    assert_eq!(state(), "running");
+    lab.sh("systemctl freeze unitbox-p").ok();
+    assert_eq!(state(), "paused");
+    lab.sh("unitbox unpause p").ok();
+    assert_eq!(state(), "running");
+    for stop in [
+        "unitbox stop -t 5 p",
+        "systemctl stop unitbox-p",
+        "unitbox kill -s TERM p && unitbox wait p",
+        "unitbox kill p && unitbox wait p",
+    ] {
+        lab.sh("unitbox start p && unitbox pause p").ok();
+        lab.sh(&format!("timeout 20 sh -c '{stop}'")).ok();
+        assert_eq!(state(), "exited", "{stop}");
+    }
+    lab.sh("unitbox start p && systemctl freeze unitbox-p && timeout 20 unitbox stop -t 5 p")
+        .ok();
+    lab.sh("unitbox start p && systemctl freeze unitbox-p && timeout 20 unitbox rm -f p")
+        .ok();
+    assert_eq!(lab.sh("unitbox ps -aq").ok(), "");
+}
+
+#[test]
+fn a_renamed_container_has_the_unit_of_its_new_name() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh(&format!(
+        "unitbox create --name old {ROOTFS} stamp run && unitbox rename old new
+        [ ! -e /run/systemd/system/unitbox-old.service ] && systemctl start unitbox-new
+        ! unitbox container exists old && unitbox stop -t 5 new
+        ! unitbox rename new no/name; unitbox create --name old {ROOTFS} true"
+    ))
+    .ok();
+    lab.sh("unitbox rename new old").fails(125);
+    lab.sh("unitbox start new").ok();
+    let error = lab.sh("unitbox rename new other");
+    error.fails(125);
+    assert!(error.err().contains("it is running"), "{}", error.err());
+    lab.sh("unitbox rm -f new old && [ -z \"$(unitbox ps -aq; ls /var/lib/unitbox/names)\" ]")
+        .ok();
+}
+
+#[test]
+fn a_restarted_container_that_removes_itself_does_so_after_its_last_run() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh(&format!(
+        "id=$(unitbox run -d --rm --name r {ROOTFS} stamp run) && unitbox restart -t 5 r
+        [ \"$(unitbox inspect --format '{{{{.Id}}}} {{{{.State.Status}}}}' r)\" = \"$id running\" ]
+        unitbox stop -t 5 r; [ -z \"$(unitbox ps -aq)\" ]"
+    ))
+    .ok();
+}
+
+#[test]
+fn top_and_stats_tell_of_the_payload() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh(&format!(
+        "unitbox run -d --name t -u 65534 {ROOTFS} sh -c 'sleep 1000 & exec stamp run'"
+    ))
+    .ok();
+    let top = lab.sh("unitbox top t pid ppid comm huser state").ok();
+    let lines: Vec<Vec<&str>> = top
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[0], ["PID", "PPID", "COMMAND", "HUSER", "STATE"]);
+    assert_eq!(lines[1][..4], ["1", "0", "stamp", "nobody"]);
+    assert_eq!((lines[2][1], lines[2][2]), ("1", "sleep"));
+    lab.sh("unitbox top t -eo pid").fails(125);
+    let stats = lab.sh("unitbox stats --no-stream --format json t").ok();
+    // The lab's cgroups count processor time, and nothing else.
+    assert!(
+        stats.contains("\"name\": \"t\"") && stats.contains("\"pids\": \"--\""),
+        "{stats}"
+    );
+    assert!(!stats.contains("\"cpu_time\": \"--\""), "{stats}");
+    lab.sh("unitbox pause t").ok();
+    lab.sh("unitbox top t").fails(125);
+    lab.sh("unitbox rm -f -t 0 t").ok();
+}
+
+#[test]
+fn ps_shows_one_moment_while_everything_changes() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh(&format!(
+        "churn() {{ for i in 1 2 3 4 5 6; do
+            unitbox run -d --name $1 {ROOTFS} stamp run; unitbox pause $1; unitbox unpause $1
+            unitbox restart -t 5 $1; unitbox rm -f -t 0 $1
+        done >/dev/null; }}
+        churn a & churn b & churn c &
+        while [ \"$(jobs -r)\" ]; do
+            unitbox ps -a --format '{{{{.Names}}}} {{{{.State}}}} {{{{.Image}}}}' || echo failed
+            unitbox ps -a --format json | jq -e 'all(.State | IN(\"created\", \"running\", \"paused\", \"stopping\", \"exited\", \"removing\"))' >/dev/null || echo wrong
+        done >/opt/seen; wait
+        ! grep -E 'failed|wrong|unknown|broken' /opt/seen; [ -z \"$(unitbox ps -aq)\" ]"
+    ))
+    .ok();
+}
