@@ -7,8 +7,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
 use super::{
-    attach, containers, exec, inspect, kill, objects, pause, ps, restart, rm, start, stats, stop,
-    top, wait,
+    attach, containers, exec, info, inspect, kill, objects, pause, ps, restart, rm, start, stats,
+    stop, top, wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -182,6 +182,7 @@ fn image_verbs() -> Vec<Command> {
 
 fn other_verbs() -> Vec<Command> {
     vec![
+        info::command(),
         Command::new("version")
             .about("Show the version")
             .arg(inspect::format()),

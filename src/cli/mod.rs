@@ -10,6 +10,7 @@ mod exec;
 mod filter;
 mod foreground;
 mod images;
+mod info;
 mod inspect;
 mod kill;
 mod listing;
@@ -93,6 +94,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, CliError> {
 
 fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     match verb {
+        "info" => info::run(args, host),
         "load" => images::load(args, host),
         "images" => images::list(args, host),
         "rmi" => images::remove(args, host),

@@ -26,6 +26,15 @@ pub(super) fn say(line: &str) -> Result<(), CliError> {
     print(&format!("{line}\n"))
 }
 
+/// The processor's architecture in Go's word.
+pub(super) fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
 /// `version`.
 pub(super) fn version(args: &ArgMatches) -> Result<u8, CliError> {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -33,15 +42,10 @@ pub(super) fn version(args: &ArgMatches) -> Result<u8, CliError> {
         say(&format!("unitbox version {VERSION}"))?;
         return Ok(0);
     };
-    let arch = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
     let client = vec![
         ("APIVersion", VERSION.into()),
         ("Version", VERSION.into()),
-        ("OsArch", format!("linux/{arch}").into()),
+        ("OsArch", format!("linux/{}", arch()).into()),
         ("Os", "linux".into()),
     ];
     let client = Value::fields("*define.Version", client);
