@@ -40,16 +40,7 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
         .send_signal(i32::from(signal.number()))
         .map_err(failed)?;
     // Who stands still does not hear it.
-    match thaw(site, definition, &seen) {
-        // SIGKILL needs no thaw: the payload may be gone already.
-        Err(ContainerError::Io { .. }) if payload_of(site.layout, &definition.id).is_none() => {
-            Ok(())
-        }
-        Err(ContainerError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            Ok(())
-        }
-        thawed => thawed,
-    }
+    thaw(site, definition, &seen)
 }
 
 /// What there is once a start that goes on is over: a payload may be heard before it is told that it runs.

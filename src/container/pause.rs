@@ -66,9 +66,13 @@ pub(super) fn thaw(
     if site.manager.status(&unit)?.freezer_state.needs_thaw() {
         site.manager.thaw(&unit)?;
     }
-    match payload_of(site.layout, &definition.id) {
-        Some(payload) => freeze(definition, &payload, false),
-        None => Ok(()),
+    let Some(payload) = payload_of(site.layout, &definition.id) else {
+        return Ok(());
+    };
+    match freeze(definition, &payload, false) {
+        // It ended meanwhile, and nothing is left to thaw.
+        Err(_) if !payload.cgroup.exists() => Ok(()),
+        thawed => thawed,
     }
 }
 

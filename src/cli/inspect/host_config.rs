@@ -15,15 +15,45 @@ const SHM: u64 = 65_536_000;
 
 pub(super) fn describe(layout: &Layout, definition: &Definition, sketch: &Sketch) -> Value {
     let options = &definition.options;
-    let isolation = &options.isolation;
-    let mode = |own: &Option<Namespace>, default: &str| {
-        own.as_ref()
-            .map_or_else(|| default.to_owned(), Namespace::to_string)
-    };
-    let mut fields = vec![
+    let mut fields = general(layout, definition, sketch);
+    fields.extend(isolation(definition));
+    fields.extend([
+        ("ShmSize", options.files.shm_size.unwrap_or(SHM).into()),
+        ("Runtime", "oci".into()),
+        ("ConsoleSize", Value::list([0, 0])),
+        ("Isolation", "".into()),
+    ]);
+    fields.extend(limits(definition));
+    fields.extend([
+        ("Ulimits", ulimits(definition, sketch)),
+        ("CpuCount", 0.into()),
+        ("CpuPercent", 0.into()),
+        ("IOMaximumIOps", 0.into()),
+        ("IOMaximumBandwidth", 0.into()),
+        (
+            "CgroupConf",
+            match options.limits.cgroup_conf.is_empty() {
+                true => Value::Null,
+                false => Value::map(&options.limits.cgroup_conf),
+            },
+        ),
+    ]);
+    Value::fields("*define.InspectContainerHostConfig", fields)
+}
+
+/// What is not a matter of isolation.
+fn general(
+    layout: &Layout,
+    definition: &Definition,
+    sketch: &Sketch,
+) -> Vec<(&'static str, Value)> {
+    let options = &definition.options;
+    let cgroup = options.isolation.cgroup.as_ref();
+    let cgroup = cgroup.map_or_else(|| "private".to_owned(), Namespace::to_string);
+    vec![
         ("Binds", mounts::binds(definition)),
         ("CgroupManager", "systemd".into()),
-        ("CgroupMode", mode(&isolation.cgroup, "private").into()),
+        ("CgroupMode", cgroup.into()),
         ("ContainerIDFile", "".into()),
         ("LogConfig", log(layout, definition)),
         ("NetworkMode", options.network.to_string().into()),
@@ -40,6 +70,18 @@ pub(super) fn describe(layout: &Layout, definition: &Definition, sketch: &Sketch
         ("Annotations", config::annotations(definition, sketch)),
         ("VolumeDriver", "".into()),
         ("VolumesFrom", or_null(&options.files.volumes_from)),
+    ]
+}
+
+/// What keeps the payload apart, and what it gets from outside.
+fn isolation(definition: &Definition) -> Vec<(&'static str, Value)> {
+    let options = &definition.options;
+    let isolation = &options.isolation;
+    let mode = |own: &Option<Namespace>, default: &str| {
+        own.as_ref()
+            .map_or_else(|| default.to_owned(), Namespace::to_string)
+    };
+    let mut fields = vec![
         ("CapAdd", wish(&isolation.cap_add)),
         ("CapDrop", wish(&isolation.cap_drop)),
         (
@@ -99,28 +141,7 @@ pub(super) fn describe(layout: &Layout, definition: &Definition, sketch: &Sketch
             ),
         ));
     }
-    fields.extend([
-        ("ShmSize", options.files.shm_size.unwrap_or(SHM).into()),
-        ("Runtime", "oci".into()),
-        ("ConsoleSize", Value::list([0, 0])),
-        ("Isolation", "".into()),
-    ]);
-    fields.extend(limits(definition));
-    fields.extend([
-        ("Ulimits", ulimits(definition, sketch)),
-        ("CpuCount", 0.into()),
-        ("CpuPercent", 0.into()),
-        ("IOMaximumIOps", 0.into()),
-        ("IOMaximumBandwidth", 0.into()),
-        (
-            "CgroupConf",
-            match options.limits.cgroup_conf.is_empty() {
-                true => Value::Null,
-                false => Value::map(&options.limits.cgroup_conf),
-            },
-        ),
-    ]);
-    Value::fields("*define.InspectContainerHostConfig", fields)
+    fields
 }
 
 fn or_null(words: &[String]) -> Value {

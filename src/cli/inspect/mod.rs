@@ -6,6 +6,8 @@ mod host_config;
 mod image;
 mod mounts;
 mod network;
+#[cfg(test)]
+mod tests;
 
 use clap::{Arg, ArgMatches, Command};
 
