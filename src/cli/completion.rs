@@ -65,9 +65,12 @@ fn fish() -> String {
 mod tests {
     use super::*;
     use std::process::Command;
+    use std::{env, fs};
 
     #[test]
     fn bash_completes_names_of_containers() {
+        let dir = env::temp_dir().join(format!("unitbox-completion-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
         for (words, want) in [
             ("unitbox stop w", "web\n"),
             ("unitbox container rm d", "db\n"),
@@ -83,7 +86,10 @@ mod tests {
                 script(Shell::Bash),
                 words.replace('\'', ""),
             );
-            let run = Command::new("bash").args(["-c", &script]).output().unwrap();
+            // Too long for an argument.
+            let file = dir.join("script");
+            fs::write(&file, script).unwrap();
+            let run = Command::new("bash").arg(&file).output().unwrap();
             let found = String::from_utf8_lossy(&run.stdout).into_owned();
             assert_eq!(
                 found,
@@ -92,6 +98,7 @@ mod tests {
                 String::from_utf8_lossy(&run.stderr)
             );
         }
+        fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
