@@ -26,6 +26,8 @@ pub fn place(layout: &Layout, definition: &Definition) -> Result<LogPlace, Conta
         LogDriver::Journald | LogDriver::Passthrough => Ok(LogPlace::Journal(vec![
             format!("_SYSTEMD_UNIT={}", UnitName::of(&definition.name)).into(),
             format!("{}={}", journal::CONTAINER_ID_FULL, definition.id).into(),
+            // Without what we said ourselves.
+            format!("SYSLOG_IDENTIFIER={}", definition.name).into(),
         ])),
         LogDriver::K8sFile => Ok(LogPlace::File(match &definition.options.log.path {
             Some(path) => path.into(),

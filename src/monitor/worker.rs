@@ -2,9 +2,12 @@
 
 use std::error::Error;
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::journal;
 use super::launch::{self, Launch};
@@ -228,12 +231,35 @@ fn program(command: &Command) -> Exec<'static> {
         .envs(Command::ENV)
 }
 
+/// Standard error with the priority of each message before it (sd-daemon(3)).
+struct Prioritised;
+
+impl<'a> MakeWriter<'a> for Prioritised {
+    type Writer = io::Stderr;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        io::stderr()
+    }
+
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> Self::Writer {
+        let priority = match *about.level() {
+            Level::ERROR => "<3>",
+            _ => "<4>",
+        };
+        let mut stderr = io::stderr();
+        // Without it the message has the stream's own priority.
+        let _ = stderr.write_all(priority.as_bytes());
+        stderr
+    }
+}
+
 /// The unit's standard error is the journal: no time, no colours.
 fn trace_to_journal() {
     let subscriber = tracing_subscriber::fmt()
-        .with_writer(io::stderr)
-        .with_max_level(tracing::Level::WARN)
+        .with_writer(Prioritised)
+        .with_max_level(Level::WARN)
         .with_ansi(false)
+        .with_level(false)
         .without_time()
         .with_target(false)
         .finish();

@@ -155,7 +155,8 @@ impl Unit {
         for (key, value) in limits::properties(definition) {
             add(Service, key, value);
         }
-        add(Service, "SyslogIdentifier", text(name.as_str()));
+        // What we say ourselves; the payload's output has the container's name.
+        add(Service, "SyslogIdentifier", text("unitbox-monitor"));
         add(
             Service,
             "LogExtraFields",

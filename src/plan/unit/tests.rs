@@ -57,7 +57,7 @@ OOMScoreAdjust=-900
 PrivateMounts=yes
 TimeoutStopSec=25s
 TasksMax=2112
-SyslogIdentifier=web
+SyslogIdentifier=unitbox-monitor
 LogExtraFields=\"CONTAINER_NAME=web\" \"CONTAINER_ID={}\" \"CONTAINER_ID_FULL={id}\" \"IMAGE_NAME=/srv/100%%/\\\"root\\\"\"
 ",
         &id[..12]
