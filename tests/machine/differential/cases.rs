@@ -184,6 +184,7 @@ pub(super) const ELSEWHERE: &[&str] = &[
     "detach-keys",
     "init-path",
     "name",
+    "replace",
     "rootfs",
     "runtime",
     "subgidname",
