@@ -193,11 +193,9 @@ pub(super) fn check_unneeded(
     if dependents.is_empty() {
         return Ok(());
     }
-    let name = |id: &ContainerId| {
-        store::name_of(layout, id).map_or_else(|| id.to_string(), |name| name.to_string())
-    };
+    let ids: Vec<&str> = dependents.iter().map(ContainerId::as_str).collect();
     Err(ContainerError::Needed {
-        name: definition.name.clone(),
-        dependents: dependents.iter().map(name).collect::<Vec<_>>().join(", "),
+        id: definition.id.clone(),
+        dependents: ids.join(", "),
     })
 }

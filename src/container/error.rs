@@ -9,7 +9,7 @@ use crate::host::cgroup::CgroupError;
 use crate::host::systemd::SystemdError;
 use crate::image;
 use crate::store::StoreError;
-use crate::types::ContainerName;
+use crate::types::{ContainerId, ContainerName};
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -104,12 +104,12 @@ pub enum ContainerError {
     },
     /// Others depend on it.
     #[error(
-        "container {name} has dependent containers which must be removed before it: {dependents}"
+        "container {id} has dependent containers which must be removed before it: {dependents}: container already exists"
     )]
     Needed {
         /// Which.
-        name: ContainerName,
-        /// Who, joined by `, `.
+        id: ContainerId,
+        /// Their ids, joined by `, `.
         dependents: String,
     },
     /// The log driver keeps no log.

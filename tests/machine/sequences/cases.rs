@@ -39,7 +39,7 @@ const VERBS: &[&str] = &[
     "restart -t 1 ${P}a",
     "restart -t 1 --filter label=seq=${P#s}",
     "kill ${P}a",
-    "kill -s TERM ${P}a; sleep 0.5",
+    "kill -s TERM ${P}a || exit; sleep 0.5",
     "kill -s NOPE ${P}a",
     "pause ${P}a",
     "pause --filter label=seq=${P#s}",
@@ -72,12 +72,13 @@ const OTHERS: &[(&str, &[&str])] = &[
     (
         "rename",
         &[
-            "$E create --name ${P}a $R true",
+            "$E create --name ${P}a $R stamp run",
             "$E rename ${P}a ${P}b",
             "$E inspect --format '{{.Name}}' ${P}b",
             "$E start ${P}b",
             "$E rm ${P}a",
             "$E rm ${P}b",
+            "$E rm -f -t 0 ${P}b",
         ],
     ),
     ("rename of what is not there", &["$E rename ${P}a ${P}b"]),
@@ -168,9 +169,8 @@ const OTHERS: &[(&str, &[&str])] = &[
         "replace",
         &[
             RUNS,
-            "$E create --replace --name ${P}a $R true",
-            "$E start ${P}a",
-            "$E wait ${P}a",
+            "$E create --replace --name ${P}a $R sh -c 'exit 2'",
+            "$E start ${P}a || exit; $E wait ${P}a",
             "$E run --replace --name ${P}a $R sh -c 'exit 4'",
             "$E create --replace $R true",
         ],
@@ -209,7 +209,7 @@ const OTHERS: &[(&str, &[&str])] = &[
         "killed and removes itself",
         &[
             "$E run -d --rm --name ${P}a $R stamp run",
-            "$E kill ${P}a; sleep 1",
+            "$E kill ${P}a || exit; sleep 1",
         ],
     ),
     (
@@ -217,7 +217,7 @@ const OTHERS: &[(&str, &[&str])] = &[
         &[
             "$E create --name ${P}a $R sh -c 'exit 7'",
             "$E start -a ${P}a",
-            "$E start ${P}a; sleep 0.5",
+            "$E start ${P}a || exit; $E wait ${P}a",
             "$E start -a ${P}a",
             "$E wait ${P}a",
         ],
@@ -307,7 +307,7 @@ const OTHERS: &[(&str, &[&str])] = &[
     ),
     (
         "kills while it stands still",
-        &[RUNS, "$E pause ${P}a", "$E kill ${P}a; sleep 0.5"],
+        &[RUNS, "$E pause ${P}a", "$E kill ${P}a || exit; sleep 0.5"],
     ),
     (
         "signals by number and name",
@@ -315,7 +315,7 @@ const OTHERS: &[(&str, &[&str])] = &[
             RUNS,
             "$E kill -s 0 ${P}a",
             "$E kill -s 99 ${P}a",
-            "$E kill -s sigterm ${P}a; sleep 0.5",
+            "$E kill -s sigterm ${P}a || exit; sleep 0.5",
         ],
     ),
     (
@@ -370,10 +370,13 @@ fn sequence(name: String, steps: impl IntoIterator<Item = String>) -> Sequence {
     }
 }
 
-/// A verb as a step; what may block is ended.
-fn step(verb: &str) -> String {
+/// A verb as a step; what may block is ended, and the end of what ends at once is awaited.
+fn step(state: &str, verb: &str) -> String {
+    let starts = verb.starts_with("start") || verb.starts_with("restart");
     if verb.starts_with("wait") {
         format!("timeout 1 $E {verb}")
+    } else if starts && state == "exited" {
+        format!("$E {verb} || exit; $E wait ${{P}}a >/dev/null")
     } else {
         format!("$E {verb}")
     }
@@ -387,7 +390,7 @@ pub(super) fn table() -> Vec<Sequence> {
             let steps = steps.iter().map(|step| (*step).to_owned());
             all.push(sequence(
                 format!("{state}: {verb}"),
-                steps.chain([step(verb)]),
+                steps.chain([step(state, verb)]),
             ));
         }
     }
@@ -412,18 +415,19 @@ pub(super) fn walks(count: u64) -> Vec<Sequence> {
         "create --name ${P}X $L $R stamp run",
         "run -d --name ${P}X $L $R stamp run",
         "run --name ${P}X $L $R sh -c 'exit 3'",
-        "start ${P}X; sleep 0.4",
+        "start ${P}X || exit; sleep 0.4",
         "stop -t 5 ${P}X",
-        "restart -t 5 ${P}X; sleep 0.4",
+        "restart -t 5 ${P}X || exit; sleep 0.4",
         "kill ${P}X >/dev/null && timeout 5 $E wait ${P}X",
         "pause ${P}X",
         "unpause ${P}X",
         "rm ${P}X",
         "rm -f -t 0 ${P}X",
         "inspect --format '{{.State.Status}} {{.State.ExitCode}}' ${P}X",
-        "start ${P}a ${P}b; sleep 0.4",
-        "stop -t 5 ${P}a ${P}b",
-        "rm -f -t 0 ${P}a ${P}b",
+        "start ${P}a ${P}b || exit; sleep 0.4",
+        // Podman goes through several in any order.
+        "stop -t 5 ${P}a ${P}b | sort",
+        "rm -f -t 0 ${P}a ${P}b | sort",
     ];
     let walk = |number: u64| {
         let mut seed = 0x9e37_79b9_7f4a_7c15 ^ (number + 1).wrapping_mul(0xd134_2543_de82_ef95);

@@ -1,6 +1,6 @@
 #!/bin/bash
 # drive ENGINE NUMBER...: runs the steps of these sequences, and after each step tells code, output, errors and states.
-set -u
+set -u -o pipefail
 E=$1
 R='--network=none --rootfs /usr/share/unitbox-lab/busybox'
 shift
