@@ -107,6 +107,19 @@ fn the_man_page_has_every_flag_and_no_other() {
     assert_eq!(documented_flags(&read("man/unitbox.1")), known);
 }
 
+/// The keys of the section `[Container]` of unitbox.container(5): `.It Cm Image Ns =`.
+#[test]
+fn the_man_page_has_every_key_and_no_other() {
+    use unitbox::definition::unit_file::{Kind, known_keys};
+    let page = read("man/unitbox.container.5");
+    let items = page.lines().filter_map(|line| line.strip_prefix(".It Cm "));
+    let documented: BTreeSet<&str> = items
+        .map(|item| item.strip_suffix(" Ns =").expect("a key stands before ="))
+        .collect();
+    let known: BTreeSet<&str> = known_keys(Kind::Container).into_iter().collect();
+    assert_eq!(documented, known);
+}
+
 #[test]
 fn commands_of_the_readme_can_be_executed() {
     let readme = read("README.md");

@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::error::CliError;
 use super::{
     attach, containers, exec, info, inspect, kill, objects, pause, ps, restart, rm, start, stats,
-    stop, top, wait,
+    stop, top, verify, wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -183,6 +183,7 @@ fn image_verbs() -> Vec<Command> {
 fn other_verbs() -> Vec<Command> {
     vec![
         info::command(),
+        verify::command(),
         Command::new("version")
             .about("Show the version")
             .arg(inspect::format()),

@@ -35,6 +35,7 @@ mod template;
 mod top;
 mod trace;
 mod update;
+mod verify;
 mod volume;
 mod wait;
 
@@ -85,6 +86,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, CliError> {
     match verb {
         "completion" => completion::run(args),
         "version" => output::version(args),
+        "verify" => verify::run(args),
         _ => {
             need_root(verb)?;
             privileged(verb, args, &host)

@@ -13,6 +13,7 @@ mod log;
 pub mod mount;
 mod options;
 mod process;
+pub mod unit_file;
 mod userns;
 
 use serde::{Deserialize, Serialize};
