@@ -20,6 +20,8 @@ pub struct ExitRecord {
     pub oom: bool,
     /// Whether the end was ordered.
     pub stop: StopKind,
+    /// Restarts by policy since the last start by anybody else.
+    pub restarts: u32,
     /// Start of the payload, microseconds since the epoch; 0 if it never ran.
     pub started: u64,
     /// End of the run, microseconds since the epoch.
@@ -66,8 +68,8 @@ impl ExitRecord {
         };
         format!(
             "VERSION=1\nID={}\nNAME={}\nNONCE={}\nENDED={kind}\nSTATUS={number}\nREASON={reason}\nOOM={}\n\
-             STOP={stop}\nSTARTED_USEC={}\nFINISHED_USEC={}\n",
-            self.id, self.name, self.nonce, self.oom, self.started, self.finished
+             STOP={stop}\nRESTARTS={}\nSTARTED_USEC={}\nFINISHED_USEC={}\n",
+            self.id, self.name, self.nonce, self.oom, self.restarts, self.started, self.finished
         )
     }
 
@@ -119,6 +121,10 @@ impl ExitRecord {
                 "timed-out" => StopKind::TimedOut,
                 _ => return Err(RecordError::Field("STOP")),
             },
+            // Older records have none.
+            restarts: field("RESTARTS")
+                .map_or(Some(0), |text| text.parse().ok())
+                .ok_or(RecordError::Field("RESTARTS"))?,
             started: number("STARTED_USEC")?,
             finished: number("FINISHED_USEC")?,
         })
@@ -137,6 +143,7 @@ mod tests {
             ended,
             oom: true,
             stop: StopKind::TimedOut,
+            restarts: 4,
             started: 1,
             finished: 2,
         }

@@ -1,5 +1,8 @@
 //! Journal fields and message ids (systemd.journal-fields(7)).
 
+/// systemd's own message of an automatic restart; `N_RESTARTS=` says the how many.
+pub const MESSAGE_RESTART_SCHEDULED: &str = "5eb03494b6584870a536b337290809b3";
+
 /// The container's name.
 pub const CONTAINER_NAME: &str = "CONTAINER_NAME";
 /// The first 12 digits of the container's id.

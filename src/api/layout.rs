@@ -146,6 +146,16 @@ impl Layout {
         self.run_container(id).join("stop-timeout")
     }
 
+    /// The signal of a user's `kill` behind which nothing shall be restarted.
+    pub fn kill_request(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("killed")
+    }
+
+    /// A user has stopped this container: the next boot does not start it, if its policy says so.
+    pub fn stopped_mark(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("stopped")
+    }
+
     /// The end of this run is followed by another: a container that removes itself stays.
     pub fn restart_request(&self, id: &ContainerId) -> PathBuf {
         self.run_container(id).join("restarting")

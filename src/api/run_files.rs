@@ -30,6 +30,8 @@ pub struct Payload {
     pub started: u64,
     /// Absolute path of the payload's cgroup.
     pub cgroup: PathBuf,
+    /// Restarts by policy since the last start by anybody else.
+    pub restarts: u32,
     /// It was told to stop.
     pub stopping: bool,
 }
@@ -76,12 +78,13 @@ impl Payload {
     /// The text of the payload file. A cgroup path has no control characters: systemd made it.
     pub fn render(&self) -> String {
         format!(
-            "PID={}\nSTART_TICKS={}\nNONCE={}\nSTARTED_USEC={}\nSTOPPING={}\nCGROUP={}\n",
+            "PID={}\nSTART_TICKS={}\nNONCE={}\nSTARTED_USEC={}\nSTOPPING={}\nRESTARTS={}\nCGROUP={}\n",
             self.pid,
             self.start_ticks,
             self.nonce,
             self.started,
             self.stopping,
+            self.restarts,
             self.cgroup.display()
         )
     }
@@ -109,6 +112,10 @@ impl Payload {
             nonce: value(text, Self::FILE, "NONCE")?.to_owned(),
             started: number(text, Self::FILE, "STARTED_USEC")?,
             cgroup: cgroup.to_owned(),
+            restarts: match value(text, Self::FILE, "RESTARTS") {
+                Ok(_) => number(text, Self::FILE, "RESTARTS")?,
+                Err(_) => 0,
+            },
             // The first version had no such key.
             stopping: value(text, Self::FILE, "STOPPING") == Ok("true"),
         })
@@ -150,6 +157,7 @@ mod tests {
             nonce: "0123456789abcdef0123456789abcdef".to_owned(),
             started: 1_795_381_941_000_000,
             cgroup: "/sys/fs/cgroup/system.slice/unitbox-web.service/payload".into(),
+            restarts: 2,
             stopping: true,
         }
     }

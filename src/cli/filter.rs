@@ -11,7 +11,7 @@ use crate::container::observe::{Observation, State};
 use crate::definition::{Definition, Source};
 use crate::store;
 use crate::sys::time::local_seconds;
-use crate::types::parse_duration;
+use crate::types::{RestartPolicy, parse_duration};
 
 /// One kind with all its values: one of them must fit, or of labels all.
 enum Condition {
@@ -30,8 +30,10 @@ enum Condition {
     /// Made after this time.
     Since(u64),
     Volume(Vec<String>),
-    /// What no container has: health, networks, pods, policies.
+    /// What no container has: health, networks, pods.
     Never,
+    /// One of these restart policies.
+    RestartPolicy(Vec<String>),
 }
 
 /// Conditions that must all hold.
@@ -124,10 +126,10 @@ fn condition(key: &str, values: &[&str], layout: &Layout, now: u64) -> Result<Co
         "volume" => Condition::Volume(owned()),
         "health" | "network" | "pod" => Condition::Never,
         "restart-policy" => {
-            const POLICIES: [&str; 5] = ["", "no", "always", "on-failure", "unless-stopped"];
+            const POLICIES: [&str; 5] = ["none", "no", "always", "on-failure", "unless-stopped"];
             match values.iter().find(|value| !POLICIES.contains(value)) {
                 Some(bad) => return Err(refused(format!("{bad} invalid restart policy"))),
-                None => Condition::Never,
+                None => Condition::RestartPolicy(owned()),
             }
         }
         _ => return Err(refused(format!("{key} is an invalid filter"))),
@@ -254,6 +256,12 @@ impl Condition {
                 };
                 texts.iter().any(fits)
             }
+            Self::RestartPolicy(names) => {
+                // `none` is what nobody has chosen.
+                let own = definition.options.restart;
+                let own = own.map_or("none", RestartPolicy::name);
+                names.iter().any(|name| name == own)
+            }
             Self::Never => false,
         }
     }
@@ -335,6 +343,7 @@ mod tests {
                 "unknown container state: foo: invalid argument",
             ),
             ("restart-policy=foo", "foo invalid restart policy"),
+            ("restart-policy=", " invalid restart policy"),
             (
                 "before=nope",
                 "no container with name or ID \"nope\" found: no such container",
@@ -395,6 +404,7 @@ mod tests {
         ] {
             assert!(!fits(&[bad]), "{bad}");
         }
+        assert!(fits(&["restart-policy=none"]));
         assert!(fits(&["name=no", "name=web"]) && !fits(&["name=web", "status=paused"]));
         assert!(!fits(&["label=a", "label=b"]));
     }

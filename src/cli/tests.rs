@@ -201,6 +201,7 @@ fn recorded(ended: Ended, oom: bool) -> Option<Exit> {
         ended,
         oom,
         stop: StopKind::None,
+        restarts: 0,
         started: 2_000_000,
         finished: 3_000_000,
     }))

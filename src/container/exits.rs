@@ -46,6 +46,7 @@ pub(super) fn record_of(definition: &Definition, seen: &Observation) -> Option<E
         ended,
         oom: exit.oom(),
         stop: StopKind::None,
+        restarts: seen.restarts,
         started: exit.started(),
         finished: exit.finished(),
     })

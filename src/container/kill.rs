@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::observe::{Observation, observe, payload_of};
 use super::pause::thaw;
-use super::{ContainerError, Site};
+use super::{ContainerError, Site, stop};
 use crate::api::Payload;
 use crate::definition::Definition;
 use crate::host::systemd::ActiveState;
+use crate::store::write_atomic;
 use crate::sys::process::{Pidfd, start_ticks};
-use crate::types::{Signal, UnitName};
+use crate::types::{RestartPolicy, Signal, UnitName};
 
 /// How long a start that goes on is waited for, and how often it is looked at.
 const START_TIME: Duration = Duration::from_secs(5);
@@ -36,11 +37,34 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
     let payload = payload_of(site.layout, &definition.id).ok_or_else(wrong_state)?;
     let pidfd = open(&payload).map_err(|_| wrong_state())?;
     let failed = ContainerError::io("send signal to the payload of", definition.name.as_str());
-    pidfd
-        .send_signal(i32::from(signal.number()))
-        .map_err(failed)?;
+    let told = tell_monitor(site, definition, signal)?;
+    if let Err(error) = pidfd.send_signal(i32::from(signal.number())) {
+        if told {
+            // What was not sent has ended nothing.
+            let _ = fs::remove_file(site.layout.kill_request(&definition.id));
+        }
+        return Err(failed(error));
+    }
     // Who stands still does not hear it.
     thaw(site, definition, &seen)
+}
+
+/// Tells the monitor that what this signal ends is not to be restarted; whether it had to be told.
+fn tell_monitor(
+    site: Site<'_>,
+    definition: &Definition,
+    signal: Signal,
+) -> Result<bool, ContainerError> {
+    let policy = definition.options.restart();
+    if policy == RestartPolicy::No {
+        return Ok(false);
+    }
+    let path = site.layout.kill_request(&definition.id);
+    write_atomic(&path, signal.number().to_string().as_bytes(), 0o600)?;
+    if signal == Signal::KILL {
+        stop::mark_stopped(site, definition)?;
+    }
+    Ok(true)
 }
 
 /// What there is once a start that goes on is over: a payload may be heard before it is told that it runs.
@@ -95,6 +119,7 @@ mod tests {
             nonce: String::new(),
             started: 0,
             cgroup: "/sys/fs/cgroup/no/such/payload".into(),
+            restarts: 0,
             stopping: false,
         };
         assert!(open(&payload).is_err());

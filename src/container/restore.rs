@@ -1,28 +1,38 @@
 //! What has to be done without a verb: at boot, and behind a monitor that was killed.
 
+use std::fs;
+
 use super::observe::{boot_id, derive, gather};
 use super::stop::Patience;
-use super::{ContainerError, Site, cleanup, exits, remove, unit};
+use super::{ContainerError, Site, cleanup, exits, remove, start, unit};
 use crate::api::LastStart;
 use crate::definition::Definition;
 use crate::host::cgroup::UnitCgroup;
 use crate::host::world::Host;
 use crate::store::{self, Listed, StoreError};
-use crate::types::{ContainerName, UnitName};
+use crate::types::{ContainerName, RestartPolicy, UnitName};
 
-/// Makes what a boot has taken: unit files of kept containers; and removes what it has left: `--rm` containers of other
+/// Makes what a boot has taken: unit files of kept containers; starts those whose restart policy says so; and removes what it has left: `--rm` containers of other
 /// boots, and what crashes left in the store. One container's trouble is no other's.
 ///
 /// # Errors
 /// The store cannot be listed, or the first trouble met; the rest is done all the same.
 pub fn restore(site: Site<'_>) -> Result<(), ContainerError> {
     let mut result = store::sweep(site.layout).map_err(ContainerError::from);
-    for entry in store::list(site.layout)? {
+    let entries = store::list(site.layout)?;
+    let mut wanted = Vec::new();
+    for entry in entries {
         let done = match entry {
             Listed::Good(definition) if definition.options.remove => {
                 drop_leftover(site, &definition)
             }
-            Listed::Good(definition) => make_unit(site, &definition),
+            Listed::Good(definition) => {
+                let made = make_unit(site, &definition);
+                if made.is_ok() && starts_now(site, &definition) {
+                    wanted.push(definition);
+                }
+                made
+            }
             Listed::Broken { id, error } => {
                 tracing::warn!(%id, %error, "container is broken, left as it is");
                 Ok(())
@@ -33,7 +43,31 @@ pub fn restore(site: Site<'_>) -> Result<(), ContainerError> {
         }
         result = result.and(done);
     }
+    // Once all units are there: they may need each other.
+    for definition in wanted {
+        let started = start::start(site, &definition);
+        if let Err(error) = &started {
+            tracing::warn!(%error, "going on with the other containers");
+        }
+        result = result.and(started);
+    }
     result
+}
+
+/// Whether a boot starts the container: one that has run since is left as it is.
+fn starts_now(site: Site<'_>, definition: &Definition) -> bool {
+    let policy = definition.options.restart();
+    let stopped =
+        policy == RestartPolicy::UnlessStopped && site.layout.stopped_mark(&definition.id).exists();
+    policy.starts_at_boot()
+        && !stopped
+        && last_boot(site, definition).is_none_or(|id| id != boot_id())
+}
+
+/// The boot in which it was started last.
+fn last_boot(site: Site<'_>, definition: &Definition) -> Option<String> {
+    let text = fs::read_to_string(site.layout.last_start(&definition.id)).ok()?;
+    Some(LastStart::parse(&text).ok()?.boot_id)
 }
 
 fn make_unit(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
@@ -47,10 +81,8 @@ fn make_unit(site: Site<'_>, definition: &Definition) -> Result<(), ContainerErr
 /// A `--rm` container that was started in another boot ended with it. One that was never started may be waiting for its
 /// `start`.
 fn drop_leftover(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
-    let text = std::fs::read_to_string(site.layout.last_start(&definition.id)).ok();
-    let start = text.and_then(|text| LastStart::parse(&text).ok());
-    match start {
-        Some(start) if start.boot_id != boot_id() => {
+    match last_boot(site, definition) {
+        Some(id) if id != boot_id() => {
             remove::remove(site, &definition.id, false, Patience::Own, true)
         }
         _ => Ok(()),

@@ -1,6 +1,7 @@
 //! Starts a container.
 
 use std::fs;
+use std::io;
 
 use super::observe::{Exit, Observation, State, derive, gather};
 use super::{ContainerError, Site, dependencies, unit};
@@ -34,10 +35,16 @@ fn start_one(site: Site<'_>, definition: &Definition) -> Result<(), ContainerErr
             )));
         }
     }
-    if !status.active_state.is_over() && seen.state != State::Created {
+    let waits = status.sub_state.starts_with("auto-restart");
+    if waits || (!status.active_state.is_over() && seen.state != State::Created) {
         // Its last run is ending: a start now would be no start.
         site.manager.stop(&name)?;
     }
+    if waits {
+        // systemd would go on counting the restarts.
+        site.manager.reset_failed(&name)?;
+    }
+    forget_stop(site, definition)?;
     let result = if definition.options.remove {
         let unit = unit::plan(site, definition)?;
         let started = site.manager.start_transient(&unit);
@@ -49,6 +56,17 @@ fn start_one(site: Site<'_>, definition: &Definition) -> Result<(), ContainerErr
     match result {
         JobResult::Done => Ok(()),
         result => Err(failed(site, definition, &status, &result)),
+    }
+}
+
+/// Who starts it wants it to run after the next boot too.
+fn forget_stop(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    let path = site.layout.stopped_mark(&definition.id);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(ContainerError::io("remove", path)(error))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{ContainerError, Site};
 use crate::definition::Definition;
 use crate::host::systemd::JobResult;
 use crate::store::{StoreError, write_atomic};
-use crate::types::UnitName;
+use crate::types::{RestartPolicy, UnitName};
 
 /// How long a payload may take to end after the stop signal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +44,7 @@ pub fn stop(
     if status.active_state.is_over() {
         return Ok(());
     }
+    mark_stopped(site, definition)?;
     let request = match patience {
         Patience::Own => None,
         Patience::Seconds(seconds) => Some(seconds.to_string()),
@@ -63,6 +64,19 @@ pub fn stop(
             verb: "stop",
             result: result.as_str().to_owned(),
         }),
+    }
+}
+
+/// Remembers over a reboot that a user has stopped it, where the policy asks for that.
+///
+/// # Errors
+/// The mark cannot be written.
+pub(super) fn mark_stopped(site: Site<'_>, definition: &Definition) -> Result<(), StoreError> {
+    match definition.options.restart() {
+        RestartPolicy::UnlessStopped => {
+            write_atomic(&site.layout.stopped_mark(&definition.id), b"", 0o600)
+        }
+        RestartPolicy::No | RestartPolicy::OnFailure(_) | RestartPolicy::Always => Ok(()),
     }
 }
 

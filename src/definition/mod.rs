@@ -33,7 +33,7 @@ pub use process::{
 };
 pub use userns::{IdRange, UserNamespace, UserOptions};
 
-use crate::types::{ContainerId, ContainerName, Signal};
+use crate::types::{ContainerId, ContainerName, RestartPolicy, Signal};
 
 /// Version of the JSON that this program writes; it reads this one and the one before.
 pub const VERSION: u32 = 1;
@@ -137,6 +137,8 @@ pub struct Options {
     pub stop_timeout: Option<u32>,
     /// Seconds after which the container is stopped.
     pub timeout: Option<u32>,
+    /// When it is started again after its end; none: never.
+    pub restart: Option<RestartPolicy>,
     /// Containers that must run before it: names, or ids once it is on record.
     pub requires: Vec<String>,
     /// Directories of OCI hooks instead of the host's.
@@ -260,6 +262,11 @@ impl DefinitionError {
 }
 
 impl Options {
+    /// When it is started again after its end.
+    pub fn restart(&self) -> RestartPolicy {
+        self.restart.unwrap_or_default()
+    }
+
     /// Seconds between the stop signal and SIGKILL.
     pub fn stop_timeout_or_default(&self) -> u32 {
         self.stop_timeout.unwrap_or(10)
@@ -294,6 +301,9 @@ impl Options {
                 "--tty",
                 "--log-driver=passthrough",
             ));
+        }
+        if self.remove && self.restart() != RestartPolicy::No {
+            return Err(DefinitionError::Conflict("--rm", "--restart"));
         }
         self.limits.check(self.memory)?;
         self.files.check()?;

@@ -10,6 +10,7 @@ mod idmapped;
 mod inside;
 pub mod pins;
 pub mod reason;
+pub mod restart_count;
 pub mod runtime;
 pub mod systemd;
 pub mod world;

@@ -1,7 +1,7 @@
 //! How the monitor itself ends: exactly as the payload did, but for ordered stops that went as ordered.
 
 use super::Run;
-use crate::types::{Ended, ExitStatus, Signal, StopKind};
+use crate::types::{Ended, ExitStatus, NO_RESTART, RestartPolicy, Signal, StopKind};
 
 /// The monitor's own end, which is what systemd sees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -13,10 +13,46 @@ pub enum Finish {
 }
 
 impl Run {
+    /// The payload's end, unless systemd would start the container again and must not: then one that it takes as such.
+    pub fn finish(&self) -> Finish {
+        let own = self.own_finish();
+        if !self.is_restarted_after(own) {
+            own
+        } else if self.ends_for_good() {
+            Finish::Exit(NO_RESTART)
+        } else if own == Finish::Exit(NO_RESTART) {
+            Finish::Exit(NO_RESTART - 1)
+        } else {
+            own
+        }
+    }
+
+    /// What Restart= makes of an end (systemd.service(5)), with the signals that are clean to it but forced by the unit.
+    /// Behind a stop nothing is restarted; but one that systemd orders because of OOMPolicy= is none to it.
+    fn is_restarted_after(&self, end: Finish) -> bool {
+        if self.stop != StopKind::None && !self.oom {
+            return false;
+        }
+        match self.restart {
+            RestartPolicy::No => false,
+            RestartPolicy::OnFailure(_) => self.oom || end != Finish::Exit(0),
+            RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
+        }
+    }
+
+    /// A user ended it; it could not even be started by a user; or it was restarted often enough.
+    fn ends_for_good(&self) -> bool {
+        let never_ran = matches!(self.ended, Some(Ended::Unstarted { .. }));
+        let retries = self.restart.retries();
+        self.killed_by_user
+            || (never_ran && self.restarts == 0)
+            || (retries != 0 && self.restarts >= retries)
+    }
+
     /// An ordered stop is a success if the payload ended by the stop signal, by 128 plus its number as shells do, or by
     /// our SIGKILL after the timeout. Any other end stays what it is, so that Restart=, SuccessExitStatus= and
     /// `systemctl status` (systemd.service(5)) see the payload's own.
-    pub fn finish(&self) -> Finish {
+    fn own_finish(&self) -> Finish {
         let status = match &self.ended {
             Some(Ended::Payload(status)) => *status,
             Some(Ended::Unstarted { .. }) if self.stop != StopKind::None => return Finish::Exit(0),

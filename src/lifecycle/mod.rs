@@ -11,7 +11,7 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::types::{Ended, ExitCode, ExitStatus, Signal, StopKind};
+use crate::types::{Ended, ExitCode, ExitStatus, RestartPolicy, Signal, StopKind};
 
 pub use effect::Effect;
 pub use finish::Finish;
@@ -130,6 +130,14 @@ pub struct Run {
     pub policy: Policy,
     /// Whether a stop was ordered, and whether it needed SIGKILL.
     pub stop: StopKind,
+    /// What systemd does when it ends.
+    pub restart: RestartPolicy,
+    /// Restarts by that policy since the last start by anybody else.
+    pub restarts: u32,
+    /// A user's `kill` has ended the payload.
+    pub killed_by_user: bool,
+    /// The kernel's OOM killer has hit the payload.
+    pub oom: bool,
     /// How the payload ended, once it has.
     pub ended: Option<Ended>,
 }
@@ -141,6 +149,10 @@ impl Run {
             state: State::Preparing { attempt: 1 },
             policy: Policy::default(),
             stop: StopKind::None,
+            restart: RestartPolicy::No,
+            restarts: 0,
+            killed_by_user: false,
+            oom: false,
             ended: None,
         };
         (run, vec![Effect::Prepare])

@@ -1,4 +1,5 @@
 use super::*;
+use crate::types::NO_RESTART;
 
 const NOW: Duration = Duration::from_secs(100);
 
@@ -174,6 +175,82 @@ fn the_monitor_ends_as_the_payload_but_for_ordered_stops() {
         run.ended = Some(Ended::Payload(status));
         assert_eq!(run.finish(), expected, "{stop:?} {status:?}");
     }
+}
+
+/// Policy, restarts so far, end, whether a user killed it, and how the monitor ends then.
+#[test]
+fn systemd_is_told_when_it_must_not_restart() {
+    let always = RestartPolicy::Always;
+    let failure = RestartPolicy::OnFailure(None);
+    let thrice = RestartPolicy::OnFailure(Some(3));
+    let (zero, seven) = (ExitStatus::Exited(0), ExitStatus::Exited(7));
+    let term = ExitStatus::Signaled(Signal::TERM);
+    let for_good = Finish::Exit(NO_RESTART);
+    for (policy, restarts, status, killed, expected) in [
+        (RestartPolicy::No, 0, seven, true, Finish::Exit(7)),
+        (
+            RestartPolicy::No,
+            0,
+            ExitStatus::Exited(NO_RESTART),
+            false,
+            for_good,
+        ),
+        (always, 900, zero, false, Finish::Exit(0)),
+        (always, 0, zero, true, for_good),
+        (
+            always,
+            0,
+            ExitStatus::Exited(NO_RESTART),
+            false,
+            Finish::Exit(NO_RESTART - 1),
+        ),
+        (RestartPolicy::UnlessStopped, 0, term, true, for_good),
+        (failure, 900, seven, false, Finish::Exit(7)),
+        (failure, 0, zero, true, Finish::Exit(0)),
+        (failure, 0, term, true, for_good),
+        (thrice, 2, seven, false, Finish::Exit(7)),
+        (thrice, 2, term, false, Finish::Signal(Signal::TERM)),
+        (thrice, 3, seven, false, for_good),
+        (thrice, 4, term, false, for_good),
+        (thrice, 3, zero, false, Finish::Exit(0)),
+    ] {
+        let mut run = Run::begin().0;
+        (run.restart, run.restarts, run.killed_by_user) = (policy, restarts, killed);
+        run.ended = Some(Ended::Payload(status));
+        let context = format!("{policy} {restarts} {status:?} {killed}");
+        assert_eq!(run.finish(), expected, "{context}");
+        // Behind a stop by systemd nothing is restarted, and the end is told as it is.
+        run.stop = StopKind::Ordered;
+        assert_ne!(run.finish(), Finish::Exit(NO_RESTART - 1), "{context}");
+        if status != ExitStatus::Exited(NO_RESTART) {
+            assert_ne!(run.finish(), for_good, "{context}");
+        }
+    }
+}
+
+#[test]
+fn a_start_that_fails_is_tried_again_by_the_policy_only() {
+    let mut run = Run::begin().0;
+    run.restart = RestartPolicy::Always;
+    let reason = "no sh".to_owned();
+    run.ended = Some(Ended::Unstarted { code: 127, reason });
+    assert_eq!(run.finish(), Finish::Exit(NO_RESTART));
+    run.restarts = 1;
+    assert_eq!(run.finish(), Finish::Exit(127));
+    run.stop = StopKind::Ordered;
+    assert_eq!(run.finish(), Finish::Exit(0));
+}
+
+/// OOMPolicy= lets systemd order a stop behind which it restarts.
+#[test]
+fn an_oom_kill_counts_as_a_failure() {
+    let mut run = Run::begin().0;
+    (run.restart, run.restarts) = (RestartPolicy::OnFailure(Some(1)), 0);
+    (run.stop, run.oom) = (StopKind::Ordered, true);
+    run.ended = Some(Ended::Payload(ExitStatus::Signaled(Signal::KILL)));
+    assert_eq!(run.finish(), Finish::Signal(Signal::KILL));
+    run.restarts = 1;
+    assert_eq!(run.finish(), Finish::Exit(NO_RESTART));
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::host::world::{Durability, Host, World};
 use crate::lifecycle::{Effect, Event, Finish};
 use crate::sys::process::{die_like, exit_now, start_ticks};
 use crate::sys::time::realtime;
-use crate::types::{ExitStatus, Signal};
+use crate::types::{ExitStatus, NO_RESTART, RestartPolicy, Signal};
 
 impl Monitor {
     pub(super) fn perform(&mut self, effects: Vec<Effect>) {
@@ -160,6 +160,7 @@ impl Monitor {
             nonce: self.context.nonce.clone(),
             started: payload.started,
             cgroup: self.context.cgroup.payload_path(),
+            restarts: self.machine.restarts,
             stopping,
         };
         let path = self.context.layout.payload_file(&self.context.id);
@@ -218,6 +219,7 @@ impl Monitor {
 
     fn write_record(&mut self) {
         let Some(record) = self.record() else { return };
+        self.machine.oom = record.oom;
         if let Ended::Unstarted { reason, .. } = &record.ended {
             self.streams.iter_mut().for_each(Stream::discard);
             eprintln!("<3>{reason}");
@@ -247,6 +249,7 @@ impl Monitor {
             ended,
             oom,
             stop: self.machine.stop,
+            restarts: self.machine.restarts,
             started: self.payload.as_ref().map_or(0, |payload| payload.started),
             finished: now(),
         })
@@ -281,6 +284,12 @@ impl Monitor {
             Some(Ended::MonitorKilled { .. }) | None => String::new(),
         };
         notify::status(&text);
+        if finish == Finish::Exit(NO_RESTART) && self.machine.restart != RestartPolicy::No {
+            eprintln!(
+                "<5>{text}; not restarted (--restart={}, {} restarts)",
+                self.machine.restart, self.machine.restarts
+            );
+        }
         if let (false, Some(record)) = (self.clients.is_empty(), self.record()) {
             self.streams.clear();
             let record = record.render();

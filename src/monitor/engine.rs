@@ -158,6 +158,7 @@ impl Monitor {
     pub(super) fn run(&mut self) -> ExitCode {
         let (machine, effects) = Run::begin();
         self.machine = machine;
+        self.machine.restart = self.context.restart;
         self.perform(effects);
         loop {
             while let Some(event) = self.events.pop_front() {

@@ -82,7 +82,8 @@ impl Monitor {
             .as_ref()
             .is_some_and(|payload| payload.pid == pid)
         {
-            self.events.push_back(Event::PayloadEnded(status(how)));
+            let event = self.payload_ended(how);
+            self.events.push_back(event);
         } else if self.payload.is_none() && self.unknown.len() < MAX_UNKNOWN {
             self.unknown.push((pid, how));
         }
@@ -105,6 +106,7 @@ impl Monitor {
 
     fn prepare_ended(&mut self, report: std::os::fd::OwnedFd, is_runtime: bool, how: How) -> Event {
         let (text, listener) = launch::hear(&report);
+        self.machine.restarts = launch::restarts(&text);
         match (launch::parse(&text), how) {
             (Said::Ready(launch), How::Exited(0)) => {
                 self.machine.policy = launch.policy;
@@ -158,9 +160,44 @@ impl Monitor {
         });
         if let Some(how) = early {
             self.events.push_back(Event::Started);
-            return Event::PayloadEnded(status(how));
+            return self.payload_ended(how);
         }
         Event::Started
+    }
+
+    fn payload_ended(&mut self, how: How) -> Event {
+        let status = status(how);
+        self.machine.killed_by_user |= self.killed_by_user(status);
+        Event::PayloadEnded(status)
+    }
+
+    /// Whether a user's `kill` is why the payload ended: it ended by that signal, or soon after one that asks to end.
+    fn killed_by_user(&self, status: ExitStatus) -> bool {
+        let path = self.context.layout.kill_request(&self.context.id);
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let number = text.trim().parse().ok();
+        let Some(signal) = number.and_then(|number| Signal::from_number(number).ok()) else {
+            return false;
+        };
+        if status.shell_code() == ExitStatus::Signaled(signal).shell_code() {
+            return true;
+        }
+        let policy = self.machine.policy;
+        let asks = [
+            Signal::KILL,
+            Signal::TERM,
+            Signal::INT,
+            Signal::QUIT,
+            policy.stop_signal,
+        ];
+        let patience = match policy.stop_timeout {
+            StopTimeout::After(time) => time,
+            StopTimeout::Never => Duration::MAX,
+        };
+        let sent = fs::metadata(&path).and_then(|found| found.modified()).ok();
+        // A clock that was put back makes it recent.
+        let age = sent.map(|sent| sent.elapsed().unwrap_or_default());
+        asks.contains(&signal) && age.is_some_and(|age| age <= patience)
     }
 
     fn runtime_reason(&self) -> (u8, String) {

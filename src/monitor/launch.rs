@@ -108,6 +108,19 @@ pub(super) fn hear(report: &OwnedFd) -> (String, Option<OwnedFd>) {
     (String::from_utf8_lossy(&text).into_owned(), listener)
 }
 
+const RESTARTS: &str = "RESTARTS=";
+
+/// The line that comes first: how often the policy has restarted the container.
+pub(super) fn render_restarts(restarts: u32) -> String {
+    format!("{RESTARTS}{restarts}\n")
+}
+
+/// What that line says; 0 without one.
+pub(super) fn restarts(text: &str) -> u32 {
+    let line = text.lines().find_map(|line| line.strip_prefix(RESTARTS));
+    line.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
 pub(super) fn parse(text: &str) -> Said {
     let Some(text) = text.strip_suffix(END) else {
         return Said::Cut;

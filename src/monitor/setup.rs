@@ -11,7 +11,9 @@ use crate::host::cgroup::{CgroupError, UnitCgroup};
 use crate::sys::id::random_bytes;
 use crate::sys::process::set_subreaper;
 use crate::sys::signals::{SignalFd, SignalSet};
-use crate::types::{ContainerId, ContainerName, IdError, NameError};
+use crate::types::{
+    ContainerId, ContainerName, IdError, NameError, RESTART_VARIABLE, RestartPolicy,
+};
 
 /// Why a run cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +83,8 @@ pub(super) struct Context {
     /// systemd's invocation id, or a random number when run by hand.
     pub(super) nonce: String,
     pub(super) boot_id: String,
+    /// What systemd does when we end.
+    pub(super) restart: RestartPolicy,
     pub(super) cgroup: UnitCgroup,
     pub(super) signals: SignalFd,
 }
@@ -110,6 +114,7 @@ impl Context {
         Ok(Self {
             nonce: nonce(),
             boot_id: boot_id.trim().to_owned(),
+            restart: restart_policy(),
             layout,
             name,
             id,
@@ -144,6 +149,12 @@ fn private_dir(path: &Path) -> io::Result<()> {
         fs::set_permissions(path, fs::Permissions::from_mode(mode & 0o711))?;
     }
     Ok(())
+}
+
+/// Without a variable systemd was not told to restart anything.
+fn restart_policy() -> RestartPolicy {
+    let text = std::env::var(RESTART_VARIABLE).unwrap_or_default();
+    text.parse().unwrap_or_default()
 }
 
 fn nonce() -> String {

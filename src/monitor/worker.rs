@@ -1,7 +1,7 @@
 //! The workers: prepare (which becomes `runc run --detach`) and cleanup.
 
 use std::error::Error;
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -13,11 +13,12 @@ use super::journal;
 use super::launch::{self, Launch};
 use super::mirror::{Mirror, Pids};
 use super::setup::Context;
-use crate::api::ExitCode;
+use crate::api::{ExitCode, LastStart};
 use crate::container::cleanup;
 use crate::container::prepare::{self, Prepared, RunFacts};
 use crate::definition::LogDriver;
 use crate::host::failpoint::{self, Who};
+use crate::host::restart_count::restarts_of;
 use crate::host::runtime::Command;
 use crate::lifecycle::{Policy, StopTimeout};
 use crate::plan::unit;
@@ -27,7 +28,7 @@ use crate::sys::process::Child;
 use crate::sys::socket::{self, Kind};
 use crate::sys::time::realtime;
 use crate::sys::worker::fork_worker;
-use crate::types::chain;
+use crate::types::{RestartPolicy, chain};
 
 /// Standard priority of output in the journal: info (syslog(3)).
 pub(super) const INFO: u8 = 6;
@@ -58,6 +59,8 @@ pub(super) fn fork_prepare(
     let (report, to_report) = socket::socketpair(Kind::Stream)?;
     let child = fork_worker(|| {
         trace_to_journal();
+        let restarts = launch::render_restarts(restarts(context));
+        let _ = write(&to_report, restarts.as_bytes());
         match prepare_and_become(context, ends, client, limits, &to_report) {
             Ok(never) => match never {},
             Err((code, error)) => {
@@ -116,6 +119,22 @@ fn prepare_and_become(
         .stderr(streams.stderr.as_fd())
         .exec_now();
     Err(ours(Box::new(error)))
+}
+
+/// How often the policy has restarted the container. systemd counts that, and need not be asked before the first start of
+/// a boot.
+fn restarts(context: &Context) -> u32 {
+    let text = || fs::read_to_string(context.layout.last_start(&context.id)).ok();
+    let last = || LastStart::parse(&text()?).ok();
+    if context.restart == RestartPolicy::No
+        || last().is_none_or(|start| start.boot_id != context.boot_id)
+    {
+        return 0;
+    }
+    restarts_of(context.cgroup.name()).unwrap_or_else(|error| {
+        tracing::warn!("ask systemd for the number of restarts: {error}; counting from 0");
+        0
+    })
 }
 
 /// The three descriptors that the runtime, and through it the payload, gets.

@@ -7,6 +7,7 @@ mod exit_code;
 mod id;
 mod journal_text;
 mod object_name;
+mod restart;
 mod signal;
 mod size;
 
@@ -17,5 +18,6 @@ pub use exit_code::ExitCode;
 pub use id::{ContainerId, ContainerName, IdError, NameError, UnitName};
 pub use journal_text::fits_journal;
 pub use object_name::{ObjectNameError, SecretName, VolumeName};
+pub use restart::{NO_RESTART, RESTART_VARIABLE, RestartError, RestartPolicy};
 pub use signal::{Signal, SignalError};
 pub use size::{SizeError, parse_size};

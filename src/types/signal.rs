@@ -23,8 +23,14 @@ pub struct SignalError(String);
 impl Signal {
     /// SIGHUP.
     pub const HUP: Signal = Signal(1);
+    /// SIGINT.
+    pub const INT: Signal = Signal(2);
+    /// SIGQUIT.
+    pub const QUIT: Signal = Signal(3);
     /// SIGKILL.
     pub const KILL: Signal = Signal(9);
+    /// SIGPIPE.
+    pub const PIPE: Signal = Signal(13);
     /// SIGTERM.
     pub const TERM: Signal = Signal(15);
 

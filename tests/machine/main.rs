@@ -23,6 +23,7 @@ mod limits;
 mod logs;
 mod mounts;
 mod process;
+mod restart;
 mod run;
 mod secrets;
 mod security;

@@ -62,7 +62,10 @@ fn general(
             "RestartPolicy",
             Value::fields(
                 "*define.InspectRestartPolicy",
-                vec![("Name", "no".into()), ("MaximumRetryCount", 0.into())],
+                vec![
+                    ("Name", options.restart().name().into()),
+                    ("MaximumRetryCount", options.restart().retries().into()),
+                ],
             ),
         ),
         ("AutoRemove", options.remove.into()),

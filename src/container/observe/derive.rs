@@ -33,6 +33,12 @@ pub fn derive(facts: &Facts) -> Observation {
     } else {
         state
     };
+    // systemd forgets its number with the unit.
+    let recorded = exit.as_ref().map_or(0, |exit| exit.restarts());
+    let restarts = match over {
+        Some(true) => unit.n_restarts.max(recorded),
+        Some(false) | None => unit.n_restarts,
+    };
     let payload = facts
         .payload
         .as_ref()
@@ -44,7 +50,7 @@ pub fn derive(facts: &Facts) -> Observation {
         started: payload.map_or(0, |payload| payload.started),
         nonce: unit.invocation_id.clone(),
         monitor: unit.main_pid,
-        restarts: unit.n_restarts,
+        restarts,
     }
 }
 
@@ -52,6 +58,7 @@ pub fn derive(facts: &Facts) -> Observation {
 /// the exit file of the run before, so that an exit file is always that of the last run.
 pub(super) fn implied(facts: &Facts) -> Option<UnitStatus> {
     let populated = facts.cgroup.is_some_and(|events| events.populated);
+    let restarts = facts.payload.as_ref().map_or(0, |payload| payload.restarts);
     let (active_state, run) = match (&facts.payload, &facts.exit) {
         (Some(payload), Some(record)) if payload.nonce == record.nonce => {
             (ActiveState::Inactive, &record.nonce)
@@ -63,6 +70,7 @@ pub(super) fn implied(facts: &Facts) -> Option<UnitStatus> {
     Some(UnitStatus {
         active_state,
         invocation_id: run.clone(),
+        n_restarts: restarts,
         ..UnitStatus::not_found()
     })
 }
@@ -189,6 +197,7 @@ fn unstarted(facts: &Facts, reason: String) -> Exit {
         ended: Ended::Unstarted { code, reason },
         oom: false,
         stop: crate::api::StopKind::None,
+        restarts: facts.unit.n_restarts,
         started: 0,
         finished: facts.unit.exec_main_exit,
     })

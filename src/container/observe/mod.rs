@@ -165,6 +165,14 @@ impl Exit {
         }
     }
 
+    /// Restarts by policy before the run; 0 if no record tells.
+    pub fn restarts(&self) -> u32 {
+        match self {
+            Exit::Recorded(record) => record.restarts,
+            Exit::Told { .. } | Exit::MonitorKilled { .. } | Exit::Unknown { .. } => 0,
+        }
+    }
+
     /// Whether the kernel's OOM killer hit the container.
     pub fn oom(&self) -> bool {
         match self {

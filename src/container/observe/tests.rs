@@ -15,6 +15,7 @@ fn record(nonce: &str, finished: u64, ended: Ended) -> ExitRecord {
         ended,
         oom: false,
         stop: StopKind::None,
+        restarts: 0,
         started: finished - 5,
         finished,
     }
@@ -70,6 +71,7 @@ fn up(state: ActiveState) -> Facts {
         nonce: RUN.to_owned(),
         started: 11,
         cgroup: "/sys/fs/cgroup/x/payload".into(),
+        restarts: 0,
         stopping: false,
     });
     facts.cgroup = Some(CgroupEvents {

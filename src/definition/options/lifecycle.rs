@@ -3,6 +3,7 @@
 use super::OptionSpec;
 use super::parse::{Done, clean, number, shown_one};
 use crate::definition::Options;
+use crate::types::RestartError;
 
 pub(super) const SPECS: &[OptionSpec] = &[
     OptionSpec::many(
@@ -19,6 +20,21 @@ pub(super) const SPECS: &[OptionSpec] = &[
             Ok(())
         },
         |options| options.requires.clone(),
+    ),
+    OptionSpec::one(
+        "restart",
+        "POLICY",
+        "When to start it again after its end: no, on-failure[:RETRIES], always or unless-stopped",
+        |options, value| {
+            let policy = || {
+                value
+                    .parse()
+                    .map_err(|error: RestartError| error.to_string())
+            };
+            options.restart = (!value.is_empty()).then(policy).transpose()?;
+            Ok(())
+        },
+        |options| shown_one(options.restart.as_ref()),
     ),
     OptionSpec::one(
         "runtime",
@@ -59,6 +75,9 @@ pub(super) const SPECS: &[OptionSpec] = &[
 #[cfg(test)]
 pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("requires", "db,cache"),
+    ("restart", "no"),
+    ("restart", "on-failure:3"),
+    ("restart", "unless-stopped"),
     ("runtime", "/usr/bin/crun"),
     ("stop-signal", "QUIT"),
     ("stop-signal", "RTMIN+3"),

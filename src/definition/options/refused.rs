@@ -11,7 +11,7 @@ const REFUSED: &[(&str, &str)] = &[
 
 const NO_REALTIME: &str = "cgroup version 2 has no realtime limits";
 
-/// Flags of Podman that this version does not know yet: pull, attach, health and restarts, networks and pods.
+/// Flags of Podman that this version does not know yet: pull, attach, health, networks and pods.
 const NOT_YET: &[&str] = &[
     "arch",
     "attach",
@@ -50,7 +50,6 @@ const NOT_YET: &[&str] = &[
     "publish-all",
     "pull",
     "quiet",
-    "restart",
     "retry",
     "retry-delay",
     "rmi",

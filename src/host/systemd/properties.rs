@@ -30,6 +30,7 @@ fn variant(value: BusValue) -> Value<'static> {
         BusValue::ByteArrays(arrays) => Value::from(arrays),
         BusValue::Bytes(bytes) => Value::from(bytes),
         BusValue::Devices(devices) => Value::from(devices),
+        BusValue::Statuses(codes, signals) => Value::from((codes, signals)),
         BusValue::Exec(words) => {
             let program = words.first().cloned().unwrap_or_default();
             // false: a failure of this command is a failure of the unit.
@@ -55,6 +56,8 @@ mod tests {
         assert_eq!(signature(BusValue::Bytes(vec![1])), "ay");
         let device = ("/dev/sda".to_owned(), 1);
         assert_eq!(signature(BusValue::Devices(vec![device])), "a(st)");
+        let statuses = BusValue::Statuses(vec![1], vec![]);
+        assert_eq!(signature(statuses), "(aiai)");
         assert_eq!(signature(BusValue::Exec(text())), "a(sasb)");
     }
 }

@@ -3,12 +3,13 @@
 mod escape;
 mod limits;
 mod render;
+mod restart;
 
 use std::path::Path;
 
 use crate::api::{Layout, journal};
 use crate::definition::{Definition, DeviceLimit};
-use crate::types::UnitName;
+use crate::types::{Signal, UnitName};
 
 pub use limits::{OWN_PIDS, is_overridden, limit_changes};
 pub use render::BusValue;
@@ -53,6 +54,8 @@ pub enum Value {
     Fields(Vec<(String, String)>),
     /// A command line; the first word is the program's path.
     Exec(Vec<String>),
+    /// Exit codes and signals.
+    Statuses(Vec<u8>, Vec<Signal>),
 }
 
 /// One assignment of a unit.
@@ -151,6 +154,9 @@ impl Unit {
         add(Service, "TimeoutStopSec", Value::Seconds(stop));
         if let Some(timeout) = definition.options.timeout {
             add(Service, "RuntimeMaxSec", Value::Seconds(u64::from(timeout)));
+        }
+        for (key, value) in restart::properties(definition.options.restart(), facts.systemd) {
+            add(Service, key, value);
         }
         for (key, value) in limits::properties(definition) {
             add(Service, key, value);

@@ -22,6 +22,8 @@ pub enum BusValue {
     Bytes(Vec<u8>),
     /// `a(st)`
     Devices(Vec<(String, u64)>),
+    /// `(aiai)`: exit codes and signals.
+    Statuses(Vec<i32>, Vec<i32>),
     /// `a(sasb)`: one command line, a failure of which counts.
     Exec(Vec<String>),
 }
@@ -72,6 +74,10 @@ fn file_value(value: &Value) -> String {
                 .iter()
                 .map(|(key, value)| escape::word(&format!("{key}={value}"))),
         ),
+        Value::Statuses(codes, signals) => {
+            let codes = codes.iter().map(ToString::to_string);
+            join(codes.chain(signals.iter().map(ToString::to_string)))
+        }
         Value::Exec(words) => join(expanded_later(words).iter().map(|word| escape::word(word))),
     }
 }
@@ -86,6 +92,8 @@ fn expanded_later(words: &[String]) -> Vec<String> {
 pub(super) fn bus_property(property: &Property) -> (&'static str, BusValue) {
     let key = match property.key {
         "TimeoutStopSec" => "TimeoutStopUSec",
+        "RestartSec" => "RestartUSec",
+        "RestartMaxDelaySec" => "RestartMaxDelayUSec",
         "RuntimeMaxSec" => "RuntimeMaxUSec",
         "StartLimitIntervalSec" => "StartLimitIntervalUSec",
         "CPUQuota" => "CPUQuotaPerSecUSec",
@@ -107,10 +115,23 @@ pub(super) fn bus_property(property: &Property) -> (&'static str, BusValue) {
         Value::Device(limit) => BusValue::Devices(vec![(limit.device.clone(), limit.value)]),
         Value::Seconds(seconds) => BusValue::U64(seconds.saturating_mul(1_000_000)),
         Value::Units(names) => BusValue::Strings(names.clone()),
+        Value::Fields(fields) if key == "Environment" => BusValue::Strings(
+            fields
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect(),
+        ),
         Value::Fields(fields) => BusValue::ByteArrays(
             fields
                 .iter()
                 .map(|(key, value)| format!("{key}={value}").into_bytes())
+                .collect(),
+        ),
+        Value::Statuses(codes, signals) => BusValue::Statuses(
+            codes.iter().map(|code| i32::from(*code)).collect(),
+            signals
+                .iter()
+                .map(|signal| i32::from(signal.number()))
                 .collect(),
         ),
         Value::Exec(words) => BusValue::Exec(expanded_later(words)),

@@ -185,6 +185,7 @@ pub(super) const ELSEWHERE: &[&str] = &[
     "init-path",
     "name",
     "replace",
+    "restart",
     "rootfs",
     "runtime",
     "subgidname",
