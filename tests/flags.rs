@@ -151,3 +151,85 @@ fn only_what_is_for_later_is_put_off() {
         assert!(!refused || allowed, "--{} is refused", flag.name);
     }
 }
+
+/// Verbs of Podman's that are others' work or for later, and the only flags that other verbs may lack.
+const LATER_VERBS: &[&str] = &[
+    "checkpoint",
+    "clone",
+    "commit",
+    "cp",
+    "diff",
+    "export",
+    "mount",
+    "restore",
+    "runlabel",
+    "unmount",
+];
+const LATER_FLAGS: &[(&str, &[&str])] = &[
+    ("cleanup", &["all", "exec", "latest", "rm", "rmi"]),
+    (
+        "logs",
+        &[
+            "color",
+            "latest",
+            "names",
+            "since",
+            "tail",
+            "timestamps",
+            "until",
+        ],
+    ),
+    (
+        "update",
+        &[
+            "cpu-rt-period",
+            "cpu-rt-runtime",
+            "health-cmd",
+            "health-interval",
+            "health-log-destination",
+            "health-max-log-count",
+            "health-max-log-size",
+            "health-on-failure",
+            "health-retries",
+            "health-start-period",
+            "health-startup-cmd",
+            "health-startup-interval",
+            "health-startup-retries",
+            "health-startup-success",
+            "health-startup-timeout",
+            "health-timeout",
+            "no-healthcheck",
+        ],
+    ),
+];
+
+#[test]
+fn every_verb_on_containers_has_podmans_flags() {
+    let cli = unitbox::cli::command();
+    let container = verb(&cli, "container");
+    let lines = include_str!("verb-flags.txt").lines();
+    let mut wrong = Vec::new();
+    let mut found = 0;
+    for line in lines.filter(|line| !line.starts_with('#')) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [name, short, flag] = words[..] else {
+            panic!("not three words: {line}");
+        };
+        let Some(here) = container.find_subcommand(name) else {
+            if !LATER_VERBS.contains(&name) {
+                wrong.push(format!("no verb {name}"));
+            }
+            continue;
+        };
+        let short = short.chars().next().filter(|short| *short != '-');
+        let later = LATER_FLAGS.iter().find(|(verb, _)| *verb == name);
+        match find(here, flag) {
+            Some(arg) if arg.get_short() == short => found += 1,
+            Some(_) => wrong.push(format!("{name} --{flag} has another short form")),
+            None if later.is_some_and(|(_, flags)| flags.contains(&flag)) => {}
+            None => wrong.push(format!("{name} has no --{flag}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(found > 80, "{found}");
+}

@@ -161,6 +161,11 @@ impl Layout {
         self.run_container(id).join("restarting")
     }
 
+    /// Who wants the container of the next start made only (`init`): PID and start time of a process.
+    pub fn hold_request(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("hold")
+    }
+
     /// The number of processes of unit and payload that an update has set in a running container.
     pub fn pids_request(&self, id: &ContainerId) -> PathBuf {
         self.run_container(id).join("pids-limit")

@@ -7,8 +7,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
 use super::{
-    attach, containers, exec, info, inspect, kill, objects, pause, ps, restart, rm, start, stats,
-    stop, top, verify, wait,
+    attach, containers, exec, info, init, inspect, kill, objects, pause, ps, restart, rm, start,
+    stats, stop, top, verify, wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -104,6 +104,7 @@ fn container_verbs() -> Vec<Command> {
             .arg(attach::keys_arg()),
         attach::command(),
         exec::command(),
+        init::command(),
         start::command(),
         stop::command(),
         restart::command(),

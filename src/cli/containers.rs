@@ -132,7 +132,10 @@ fn prune(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let systemd = host.systemd()?;
     let site = host.site(&systemd);
     let list = ps::list(site)?.entries.into_iter();
-    let over = |state| matches!(state, State::Created | State::Exited);
+    let over = |state| {
+        let over = [State::Created, State::Initialized, State::Exited];
+        over.contains(&state)
+    };
     let chosen: Vec<select::Chosen> = list
         .filter(|entry| over(entry.seen.state) && filters.fit(&entry.definition, &entry.seen))
         .map(|entry| select::Chosen {

@@ -59,6 +59,9 @@ pub(super) enum CliError {
         /// Why not.
         source: crate::container::exec::ExecError,
     },
+    /// A process in a container that does not run, in Podman's words.
+    #[error("can only create exec sessions on running containers: container state improper")]
+    NoExec,
     /// Several targets, some of which failed; each was told already.
     #[error("some targets failed")]
     Told(u8),
@@ -93,6 +96,7 @@ impl CliError {
             Self::Container(error) => error.exit_code(),
             Self::Ended { code, .. } | Self::Exec { code, .. } | Self::Told(code) => *code,
             Self::Cancelled(_) => 130,
+            Self::NoExec => 255,
             _ => crate::api::ExitCode::Error.number(),
         }
     }

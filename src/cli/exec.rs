@@ -114,7 +114,10 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let state = state_of(host, &definition)?;
     let payload = payload_of(&host.layout, &definition.id)
         .filter(|payload| state == State::Running && kill::open(payload).is_ok());
-    let payload = payload.ok_or_else(|| failed(ExecError::State(state)))?;
+    let payload = payload.ok_or_else(|| match detached {
+        true => failed(ExecError::State(state)),
+        false => CliError::NoExec,
+    })?;
     // From here on a signal is the process's.
     let signals = foreground::signals()?;
     let session = start(&host.layout, &definition, &payload, &wish).map_err(failed)?;

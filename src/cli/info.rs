@@ -63,7 +63,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         Fact::One(
             "Stopped",
             "stopped",
-            count(&[State::Created, State::Exited]),
+            count(&[State::Created, State::Initialized, State::Exited]),
         ),
     ];
     let store = vec![

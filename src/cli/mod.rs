@@ -11,6 +11,7 @@ mod filter;
 mod foreground;
 mod images;
 mod info;
+mod init;
 mod inspect;
 mod kill;
 mod listing;
@@ -127,6 +128,7 @@ fn on_containers(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliEr
         "unpause" => pause::unpause(args, host),
         "wait" => wait::run(args, host),
         "ps" => ps::run(args, host),
+        "init" => init::run(args, host),
         "inspect" => inspect::run(args, host),
         "logs" => logs::run(args, host),
         "rm" => rm::run(args, host),

@@ -13,17 +13,17 @@ use crate::store;
 use crate::types::parse_duration;
 
 /// The states that can be waited for. `configured` is Podman's word for what `created` is here.
-const CONDITIONS: [(&str, Option<State>); 10] = [
-    ("configured", Some(State::Created)),
-    ("created", Some(State::Created)),
-    ("exited", Some(State::Exited)),
-    ("initialized", None),
-    ("paused", Some(State::Paused)),
-    ("removing", Some(State::Removing)),
-    ("running", Some(State::Running)),
-    ("stopped", Some(State::Exited)),
-    ("stopping", Some(State::Stopping)),
-    ("unknown", Some(State::Unknown)),
+const CONDITIONS: [(&str, State); 10] = [
+    ("configured", State::Created),
+    ("created", State::Created),
+    ("exited", State::Exited),
+    ("initialized", State::Initialized),
+    ("paused", State::Paused),
+    ("removing", State::Removing),
+    ("running", State::Running),
+    ("stopped", State::Exited),
+    ("stopping", State::Stopping),
+    ("unknown", State::Unknown),
 ];
 
 /// The grammar.
@@ -62,8 +62,7 @@ fn conditions(args: &ArgMatches) -> Result<Vec<State>, CliError> {
             return Err(CliError::Usage(text));
         }
         match CONDITIONS.iter().find(|(known, _)| known == word) {
-            // No container is ever only initialized.
-            Some((_, state)) => states.extend(*state),
+            Some((_, state)) => states.push(*state),
             None => {
                 let text = format!("unknown container state: {word}: invalid argument");
                 return Err(CliError::Usage(text));

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-use super::observe::{Observation, observe, payload_of};
+use super::observe::{Observation, State, observe, payload_of};
 use super::pause::thaw;
 use super::{ContainerError, Site, stop};
 use crate::api::Payload;
@@ -75,7 +75,8 @@ fn started(site: Site<'_>, definition: &Definition) -> Result<Observation, Conta
         // In this order: what starts between the two is seen.
         let starting = site.manager.status(&unit)?.active_state == ActiveState::Activating;
         let seen = observe(site.layout, site.manager, definition)?;
-        if seen.state.has_payload() || !starting || pauses == 0 {
+        let over = seen.state.has_payload() || seen.state == State::Initialized;
+        if over || !starting || pauses == 0 {
             return Ok(seen);
         }
         std::thread::sleep(PAUSE);

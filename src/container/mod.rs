@@ -11,6 +11,7 @@ pub mod environment;
 mod error;
 pub mod exec;
 mod exits;
+pub mod hold;
 pub mod kill;
 pub mod logs;
 mod names;

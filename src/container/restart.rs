@@ -24,7 +24,7 @@ pub fn restart(
             let text = "unable to restart a container in a paused or unknown state";
             return Err(ContainerError::State(text.to_owned()));
         }
-        State::Running | State::Stopping => {
+        State::Initialized | State::Running | State::Stopping => {
             // One that removes itself would be gone before it is started again.
             keep(site, definition)?;
             stop(site, definition, patience)?;

@@ -21,12 +21,30 @@ pub fn start(site: Site<'_>, definition: &Definition) -> Result<(), ContainerErr
     start_one(site, definition)
 }
 
-fn start_one(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+pub(super) fn start_one(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    match launch(site, definition)? {
+        (_, JobResult::Done) => Ok(()),
+        (status, result) => Err(failed(site, definition, &status, &result)),
+    }
+}
+
+/// Asks systemd for a run: how that ended, and what the unit was before.
+///
+/// # Errors
+/// It cannot be started in its state, or systemd refused.
+pub(super) fn launch(
+    site: Site<'_>,
+    definition: &Definition,
+) -> Result<(UnitStatus, JobResult), ContainerError> {
     let name = UnitName::of(&definition.name);
     let status = site.manager.status(&name)?;
     let seen = derive(&gather(site.layout, definition, status.clone()));
     match seen.state {
-        State::Running => return Ok(()),
+        State::Running => return Ok((status, JobResult::Done)),
+        State::Initialized => {
+            let result = site.manager.start(&name)?;
+            return Ok((status, result));
+        }
         State::Stopping | State::Created | State::Exited | State::Unknown => {}
         State::Paused | State::Removing => {
             let id = &definition.id;
@@ -53,10 +71,7 @@ fn start_one(site: Site<'_>, definition: &Definition) -> Result<(), ContainerErr
         unit::refresh(site, definition, &status)?;
         site.manager.start(&name)?
     };
-    match result {
-        JobResult::Done => Ok(()),
-        result => Err(failed(site, definition, &status, &result)),
-    }
+    Ok((status, result))
 }
 
 /// Who starts it wants it to run after the next boot too.
@@ -84,7 +99,7 @@ fn without_space(site: Site<'_>, definition: &Definition, error: SystemdError) -
 }
 
 /// Finds out why a start failed: the record of this start, not of an earlier one.
-fn failed(
+pub(super) fn failed(
     site: Site<'_>,
     definition: &Definition,
     before: &UnitStatus,

@@ -105,7 +105,7 @@ fn end_of(seen: &Observation, run: Option<&str>) -> Option<Exit> {
             let other = run.is_some_and(|run| run != seen.nonce);
             seen.exit.clone().filter(|_| other)
         }
-        State::Removing | State::Unknown => None,
+        State::Initialized | State::Removing | State::Unknown => None,
     }
 }
 

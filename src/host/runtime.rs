@@ -104,15 +104,34 @@ impl Runtime {
     /// `start` do the same with one process more, which is a tenth of a start's CPU. The master of a terminal goes to the
     /// socket `console`.
     pub fn run(&self, layout: &Layout, id: &ContainerId, console: Option<&Path>) -> Command {
+        self.make(&["run", "--detach"], layout, id, console)
+    }
+
+    /// `create`: makes the container; its first process waits for [`Runtime::start`].
+    pub fn create(&self, layout: &Layout, id: &ContainerId, console: Option<&Path>) -> Command {
+        self.make(&["create"], layout, id, console)
+    }
+
+    /// `start` of what [`Runtime::create`] has made.
+    pub fn start(&self, layout: &Layout, id: &ContainerId) -> Command {
+        self.command(layout, id, &["start".into(), id.as_str().into()])
+    }
+
+    fn make(
+        &self,
+        how: &[&str],
+        layout: &Layout,
+        id: &ContainerId,
+        console: Option<&Path>,
+    ) -> Command {
         let pid_file = layout.run_container(id).join("pid");
-        let mut verb: Vec<OsString> = vec![
-            "run".into(),
-            "--detach".into(),
+        let mut verb: Vec<OsString> = how.iter().map(Into::into).collect();
+        verb.extend([
             "--bundle".into(),
             layout.bundle(id).into(),
             "--pid-file".into(),
             pid_file.into(),
-        ];
+        ]);
         if let Some(console) = console {
             verb.extend(["--console-socket".into(), console.into()]);
         }

@@ -10,6 +10,10 @@ use crate::types::Signal;
 pub enum Effect {
     /// Fork the prepare worker, which becomes `runc run --detach`.
     Prepare,
+    /// Tell that the container is made and waits, and fork the worker that waits for a start.
+    Hold,
+    /// Fork `runc start` of a container that waits.
+    Release,
     /// Tell systemd READY=1 and that the container runs.
     Ready,
     /// Tell systemd that a stop is going on, and how long the payload has.

@@ -6,6 +6,7 @@
 mod effect;
 mod finish;
 mod graph;
+mod held;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,16 @@ pub enum State {
     },
     /// A start is being given up because a stop came.
     Aborting,
+    /// The container is made and waits for its start.
+    Held {
+        /// Tries of the worker that waits so far, from 1.
+        attempt: u8,
+    },
+    /// The runtime starts what waited.
+    Releasing {
+        /// How the payload has ended already, if it has.
+        ended: Option<ExitStatus>,
+    },
     /// The payload runs.
     Running,
     /// The stop signal was sent.
@@ -74,6 +85,12 @@ pub enum State {
 pub enum Event {
     /// The runtime has started the payload; if that has already ended, [`Event::PayloadEnded`] follows at once.
     Started,
+    /// The runtime has made the container and not started it; [`Event::StartRequested`] will.
+    Made,
+    /// Somebody wants to have it started.
+    StartRequested,
+    /// The worker that waits for that has ended without it.
+    WaitKilled,
     /// The payload could not be started: exit code and reason.
     PrepareFailed(u8, String),
     /// Our worker was killed before it was done.
@@ -175,6 +192,8 @@ impl Run {
             }
             State::Preparing { .. }
             | State::Aborting
+            | State::Held { .. }
+            | State::Releasing { .. }
             | State::Running
             | State::Exiting
             | State::Ended => None,
@@ -186,6 +205,8 @@ impl Run {
         match self.state.clone() {
             State::Preparing { attempt } => self.preparing(attempt, event),
             State::Aborting => self.aborting(event),
+            State::Held { attempt } => self.held(attempt, event, now),
+            State::Releasing { ended } => self.releasing(ended, event),
             State::Running => self.running(event, now),
             State::Stopping { kill_at, extend_at } => self.stopping(kill_at, extend_at, event, now),
             State::Killing { again_at } => self.killing(again_at, event, now),
@@ -201,6 +222,8 @@ impl Run {
                 self.state = State::Running;
                 vec![Effect::Ready]
             }
+            Event::Made => self.hold(),
+            Event::StartRequested | Event::WaitKilled => vec![],
             // A runtime that fails late leaves a payload.
             Event::PrepareFailed(code, reason) => {
                 let mut effects = vec![Effect::KillPayload];
@@ -233,12 +256,13 @@ impl Run {
 
     fn aborting(&mut self, event: Event) -> Vec<Effect> {
         match event {
-            Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => {
+            Event::Made | Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => {
                 let mut effects = vec![Effect::KillPayload];
                 let reason = "stopped before it had started".to_owned();
                 effects.extend(self.never_ran(ExitCode::Error.number(), reason));
                 effects
             }
+            Event::StartRequested | Event::WaitKilled => vec![],
             Event::StopRequested(_) | Event::PayloadEnded(_) | Event::Recorded => vec![],
             Event::CleanedUp | Event::CleanupKilled | Event::Drained | Event::Tick => vec![],
         }
@@ -248,6 +272,7 @@ impl Run {
         match event {
             Event::StopRequested(timeout) => self.begin_stop(timeout, now),
             Event::PayloadEnded(status) => self.payload_ended(status),
+            Event::Made | Event::StartRequested | Event::WaitKilled => vec![],
             Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
             Event::Recorded => vec![],
             Event::CleanedUp | Event::CleanupKilled | Event::Drained | Event::Tick => vec![],
@@ -310,6 +335,7 @@ impl Run {
             }
             Event::PayloadEnded(status) => self.payload_ended(status),
             Event::StopRequested(_) | Event::Tick => vec![],
+            Event::Made | Event::StartRequested | Event::WaitKilled => vec![],
             Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
             Event::Recorded => vec![],
             Event::CleanedUp | Event::CleanupKilled | Event::Drained => vec![],
@@ -337,6 +363,7 @@ impl Run {
             }
             Event::PayloadEnded(status) => self.payload_ended(status),
             Event::StopRequested(_) | Event::Tick => vec![],
+            Event::Made | Event::StartRequested | Event::WaitKilled => vec![],
             Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
             Event::Recorded => vec![],
             Event::CleanedUp | Event::CleanupKilled | Event::Drained => vec![],
@@ -367,6 +394,7 @@ impl Run {
             }
             // A stop that comes when the payload has ended by itself changes nothing about how it ended.
             Event::StopRequested(_) => vec![],
+            Event::Made | Event::StartRequested | Event::WaitKilled => vec![],
             Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
             Event::PayloadEnded(_) => vec![],
             Event::CleanedUp | Event::CleanupKilled | Event::Drained | Event::Tick => vec![],
@@ -401,6 +429,7 @@ impl Run {
                 }
             }
             Event::StopRequested(_) | Event::PayloadEnded(_) | Event::Recorded => return vec![],
+            Event::Made | Event::StartRequested | Event::WaitKilled => return vec![],
             Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => return vec![],
             Event::CleanupKilled => return vec![],
         }

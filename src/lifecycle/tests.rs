@@ -7,6 +7,9 @@ fn events() -> Vec<(&'static str, Event)> {
     let after = |secs| Some(StopTimeout::After(Duration::from_secs(secs)));
     vec![
         ("started", Event::Started),
+        ("made", Event::Made),
+        ("start", Event::StartRequested),
+        ("wait-killed", Event::WaitKilled),
         (
             "prepare-failed",
             Event::PrepareFailed(127, "no sh".to_owned()),
@@ -41,6 +44,20 @@ fn states() -> Vec<(&'static str, State)> {
             },
         ),
         ("aborting", State::Aborting),
+        ("held", State::Held { attempt: 1 }),
+        (
+            "held-last",
+            State::Held {
+                attempt: WORKER_TRIES,
+            },
+        ),
+        ("releasing", State::Releasing { ended: None }),
+        (
+            "releasing-ended",
+            State::Releasing {
+                ended: Some(ExitStatus::Exited(7)),
+            },
+        ),
         ("running", State::Running),
         (
             "stopping",
@@ -84,6 +101,11 @@ fn show(run: &Run, effects: &[Effect]) -> String {
     let state = match &run.state {
         State::Preparing { attempt } => format!("preparing#{attempt}"),
         State::Aborting => "aborting".to_owned(),
+        State::Held { attempt } => format!("held#{attempt}"),
+        State::Releasing { ended } => match ended {
+            None => "releasing".to_owned(),
+            Some(status) => format!("releasing {status:?}"),
+        },
         State::Running => "running".to_owned(),
         State::Stopping {
             kill_at: Some(at), ..

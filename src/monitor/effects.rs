@@ -19,7 +19,7 @@ use crate::api::{Ended, ExitCode, ExitRecord, Payload, StopKind};
 use crate::definition::LogDriver;
 use crate::host::failpoint::{self, Who};
 use crate::host::world::{Durability, Host, World};
-use crate::lifecycle::{Effect, Event, Finish};
+use crate::lifecycle::{Effect, Event, Finish, State};
 use crate::sys::process::{die_like, exit_now, start_ticks};
 use crate::sys::time::realtime;
 use crate::types::{ExitStatus, NO_RESTART, RestartPolicy, Signal};
@@ -29,6 +29,8 @@ impl Monitor {
         for effect in effects {
             match effect {
                 Effect::Prepare => self.prepare(),
+                Effect::Hold => self.hold(),
+                Effect::Release => self.release(),
                 Effect::Ready => self.ready(),
                 Effect::Stopping(left) => self.say_stopping(left),
                 Effect::Extend(time) => notify::extend(time),
@@ -142,6 +144,38 @@ impl Monitor {
         }
     }
 
+    /// The container is made: whoever asked for that is told, and who starts it is waited for.
+    fn hold(&mut self) {
+        self.write_payload_file(false);
+        notify::status("initialized");
+        let is_first = matches!(self.machine.state, State::Held { attempt: 1 });
+        match worker::fork_wait(&self.context, is_first) {
+            Ok(child) => self.worker = Some(Worker::Wait(child)),
+            Err(error) => {
+                eprintln!("<4>fork the worker that waits: {error}; trying again");
+                self.events.push_back(Event::WaitKilled);
+            }
+        }
+    }
+
+    /// Starts what waited; a client that wants to see all of it has come by now.
+    fn release(&mut self) {
+        if self.first.is_none() && self.clients.iter().all(|client| client.number != 0) {
+            self.attach_client();
+            if let Some(ends) = self.first.take() {
+                self.attach(0, ends);
+            }
+        }
+        match worker::fork_start(&self.context) {
+            Ok(child) => self.worker = Some(Worker::Start(child)),
+            Err(error) => {
+                let text = format!("fork the runtime: {error}");
+                self.events
+                    .push_back(Event::PrepareFailed(ExitCode::Error.number(), text));
+            }
+        }
+    }
+
     fn ready(&mut self) {
         let Some(payload) = &mut self.payload else {
             return;
@@ -198,7 +232,9 @@ impl Monitor {
     }
 
     fn kill_payload(&mut self) {
-        if self.machine.stop == StopKind::TimedOut && self.payload.is_some() {
+        let payload = self.payload.as_ref();
+        let ran = payload.is_some_and(|payload| payload.started != 0);
+        if self.machine.stop == StopKind::TimedOut && ran {
             eprintln!("<4>the payload did not end in time after the stop signal: killing it");
         }
         warn(
@@ -209,11 +245,13 @@ impl Monitor {
     }
 
     fn abort_worker(&mut self) {
-        if let Some(Worker::Prepare { child, .. } | Worker::Cleanup(child)) = &self.worker {
-            warn(
-                "kill the worker",
-                child.pidfd.send_signal(nix::libc::SIGKILL),
-            );
+        if let Some(worker) = &self.worker {
+            let killed = worker.child().pidfd.send_signal(nix::libc::SIGKILL);
+            warn("kill the worker", killed);
+        }
+        if matches!(self.worker, Some(Worker::Wait(_))) {
+            // Its end means nothing any more.
+            self.worker = None;
         }
     }
 

@@ -46,6 +46,10 @@ pub(super) enum Worker {
         /// It was seen alive after its report had ended: it is the runtime now.
         is_runtime: bool,
     },
+    /// Waits for somebody who wants to have the container started.
+    Wait(Child),
+    /// Is the runtime that starts it.
+    Start(Child),
     /// Cleans up.
     Cleanup(Child),
 }
@@ -92,6 +96,15 @@ pub(super) struct Monitor {
     poller: Poller,
 }
 
+impl Worker {
+    pub(super) fn child(&self) -> &Child {
+        match self {
+            Self::Prepare { child, .. } => child,
+            Self::Wait(child) | Self::Start(child) | Self::Cleanup(child) => child,
+        }
+    }
+}
+
 impl Monitor {
     /// Everything that can fail before the first effect.
     pub(super) fn new(context: Context) -> Result<Self, SetupError> {
@@ -136,7 +149,7 @@ impl Monitor {
         Ok(monitor)
     }
 
-    fn attach_client(&mut self) {
+    pub(super) fn attach_client(&mut self) {
         let path = self.context.layout.client_socket(&self.context.id);
         match Client::first(&path) {
             Ok(Some((client, ends))) => {

@@ -62,15 +62,24 @@ impl Monitor {
     }
 
     fn child_ended(&mut self, pid: i32, how: How) {
-        let is_worker = match &self.worker {
-            Some(Worker::Prepare { child, .. } | Worker::Cleanup(child)) => child.pid == pid,
-            None => false,
-        };
-        if is_worker {
+        let worker = self.worker.as_ref();
+        if worker.is_some_and(|worker| worker.child().pid == pid) {
             let event = match self.worker.take().expect("it was just looked at") {
                 Worker::Prepare {
                     report, is_runtime, ..
                 } => self.prepare_ended(report, is_runtime, how),
+                Worker::Wait(_) => match how {
+                    How::Exited(0) => Event::StartRequested,
+                    How::Exited(_) | How::Signaled { .. } => Event::WaitKilled,
+                },
+                Worker::Start(_) => match how {
+                    How::Exited(0) => Event::Started,
+                    How::Exited(_) => {
+                        let (code, text) = self.runtime_reason();
+                        Event::PrepareFailed(code, text)
+                    }
+                    How::Signaled { .. } => Event::PrepareKilled,
+                },
                 Worker::Cleanup(_) => match how {
                     How::Exited(_) => Event::CleanedUp,
                     How::Signaled { .. } => Event::CleanupKilled,
@@ -112,8 +121,12 @@ impl Monitor {
                 self.machine.policy = launch.policy;
                 self.open_streams(&launch, listener);
                 self.limits.differs(&launch.overridden);
+                let made = match launch.held {
+                    true => Event::Made,
+                    false => Event::Started,
+                };
                 self.launch = Some(launch);
-                let event = self.find_payload();
+                let event = self.find_payload(made);
                 self.mirror_limits();
                 event
             }
@@ -136,7 +149,7 @@ impl Monitor {
         }
     }
 
-    fn find_payload(&mut self) -> Event {
+    fn find_payload(&mut self, made: Event) -> Event {
         let path = self.context.run_dir().join("pid");
         let pid = fs::read_to_string(&path)
             .ok()
@@ -159,10 +172,10 @@ impl Monitor {
             started: 0,
         });
         if let Some(how) = early {
-            self.events.push_back(Event::Started);
+            self.events.push_back(made);
             return self.payload_ended(how);
         }
-        Event::Started
+        made
     }
 
     fn payload_ended(&mut self, how: How) -> Event {

@@ -17,6 +17,8 @@ use crate::types::Signal;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Launch {
     pub(super) policy: Policy,
+    /// The container is made and not started.
+    pub(super) held: bool,
     pub(super) interactive: bool,
     /// The payload has a terminal.
     pub(super) tty: bool,
@@ -56,9 +58,10 @@ impl Launch {
             LogDriver::None => "none",
         };
         let mut text = format!(
-            "STOP_SIGNAL={}\nSTOP_TIMEOUT={}\nINTERACTIVE={}\nTTY={}\nDRIVER={driver}\nSTDERR_PRIORITY={}\n",
+            "STOP_SIGNAL={}\nSTOP_TIMEOUT={}\nHELD={}\nINTERACTIVE={}\nTTY={}\nDRIVER={driver}\nSTDERR_PRIORITY={}\n",
             self.policy.stop_signal.number(),
             timeout.as_secs(),
+            self.held,
             self.interactive,
             self.tty,
             self.stderr_priority,
@@ -140,6 +143,7 @@ pub(super) fn parse(text: &str) -> Said {
                 stop_signal: signal,
                 stop_timeout: StopTimeout::After(timeout),
             },
+            held: field("HELD")? == "true",
             interactive: field("INTERACTIVE")? == "true",
             tty: field("TTY")? == "true",
             driver: match field("DRIVER")? {
@@ -169,6 +173,7 @@ mod tests {
     fn only_a_whole_record_counts() {
         let launch = Launch {
             policy: Policy::default(),
+            held: true,
             interactive: true,
             tty: true,
             driver: LogDriver::K8sFile,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::api::Layout;
 use crate::host::cgroup::{CgroupError, UnitCgroup};
 use crate::sys::id::random_bytes;
-use crate::sys::process::set_subreaper;
+use crate::sys::process::{set_subreaper, start_ticks};
 use crate::sys::signals::{SignalFd, SignalSet};
 use crate::types::{
     ContainerId, ContainerName, IdError, NameError, RESTART_VARIABLE, RestartPolicy,
@@ -87,6 +87,8 @@ pub(super) struct Context {
     pub(super) restart: RestartPolicy,
     pub(super) cgroup: UnitCgroup,
     pub(super) signals: SignalFd,
+    /// The container is to be made only.
+    pub(super) held: bool,
 }
 
 impl Context {
@@ -111,7 +113,9 @@ impl Context {
             _ => {}
         }
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let held = is_wanted(&layout.hold_request(&id));
         Ok(Self {
+            held,
             nonce: nonce(),
             boot_id: boot_id.trim().to_owned(),
             restart: restart_policy(),
@@ -136,6 +140,16 @@ fn find(layout: &Layout, name: &ContainerName) -> Result<ContainerId, SetupError
         name: name.clone(),
         source,
     })
+}
+
+/// Whether somebody who lives has asked for this ([`Layout::hold_request`]): what one left who was killed does not count.
+fn is_wanted(request: &Path) -> bool {
+    let text = fs::read_to_string(request).unwrap_or_default();
+    let found = text.trim().split_once(' ').and_then(|(pid, ticks)| {
+        let (pid, ticks): (i32, u64) = (pid.parse().ok()?, ticks.parse().ok()?);
+        Some(start_ticks(pid).ok()? == ticks)
+    });
+    found.unwrap_or(false)
 }
 
 /// A directory that only root may enter, also if it was looser before.
@@ -163,4 +177,28 @@ fn nonce() -> String {
     }
     let bytes: [u8; 16] = random_bytes().unwrap_or_default();
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_who_lives_can_want_it() {
+        let name = format!("unitbox-hold-{}", std::process::id());
+        let request = std::env::temp_dir().join(name);
+        assert!(!is_wanted(&request));
+        let own = std::process::id();
+        let ticks = start_ticks(own as i32).unwrap();
+        for (text, wanted) in [
+            (format!("{own} {ticks}\n"), true),
+            (format!("{own} 1\n"), false),
+            (format!("{own}\n"), false),
+            (String::new(), false),
+        ] {
+            fs::write(&request, &text).unwrap();
+            assert_eq!(is_wanted(&request), wanted, "{text:?}");
+        }
+        fs::remove_file(&request).unwrap();
+    }
 }

@@ -15,11 +15,12 @@ use super::mirror::{Mirror, Pids};
 use super::setup::Context;
 use crate::api::{ExitCode, LastStart};
 use crate::container::cleanup;
+use crate::container::hold;
 use crate::container::prepare::{self, Prepared, RunFacts};
 use crate::definition::LogDriver;
 use crate::host::failpoint::{self, Who};
 use crate::host::restart_count::restarts_of;
-use crate::host::runtime::Command;
+use crate::host::runtime::{Command, Runtime};
 use crate::lifecycle::{Policy, StopTimeout};
 use crate::plan::unit;
 use crate::sys::exec::Exec;
@@ -107,12 +108,16 @@ fn prepare_and_become(
     let listener = console.as_ref().map(listen).transpose();
     let listener = listener.map_err(|error| ours(Box::new(error)))?;
     let fds: Vec<BorrowedFd> = listener.iter().map(AsFd::as_fd).collect();
-    let record = launch_of(context, &prepared, limits).render();
+    let launch = launch_of(context, &prepared, limits);
+    let record = launch.render();
     socket::send_with_fds(report, record.as_bytes(), &fds)
         .map_err(|error| ours(Box::new(error)))?;
     failpoint::hit(Who::Prepare);
     let runtime = &prepared.runtime;
-    let command = runtime.run(&context.layout, &context.id, console.as_deref());
+    let command = match launch.held {
+        true => runtime.create(&context.layout, &context.id, console.as_deref()),
+        false => runtime.run(&context.layout, &context.id, console.as_deref()),
+    };
     let error = program(&command)
         .stdin(streams.stdin.as_fd())
         .stdout(streams.stdout.as_fd())
@@ -212,6 +217,7 @@ fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch 
             stop_signal: prepared.stop_signal,
             stop_timeout: StopTimeout::After(std::time::Duration::from_secs(timeout)),
         },
+        held: context.held,
         interactive: options.interactive,
         tty: options.tty,
         driver: options.log_driver,
@@ -242,6 +248,39 @@ pub(super) fn fork_cleanup(context: &Context) -> io::Result<Child> {
         }
         0
     })
+}
+
+/// Forks what starts a container that waits: the runtime.
+pub(super) fn fork_start(context: &Context) -> io::Result<Child> {
+    fork_worker(|| {
+        trace_to_journal();
+        let definition = match prepare::load(&context.layout, &context.id) {
+            Ok(definition) => definition,
+            Err(error) => return complain(&error),
+        };
+        let runtime = match Runtime::find(definition.options.runtime.as_deref()) {
+            Ok(runtime) => runtime,
+            Err(error) => return complain(&error),
+        };
+        let command = runtime.start(&context.layout, &context.id);
+        complain(&program(&command).exec_now())
+    })
+}
+
+/// Forks what waits for somebody who wants to have the container started; it ends with 0 then.
+pub(super) fn fork_wait(context: &Context, is_first: bool) -> io::Result<Child> {
+    fork_worker(|| {
+        trace_to_journal();
+        match hold::wait(context.cgroup.name(), is_first) {
+            Ok(()) => 0,
+            Err(error) => complain(&error),
+        }
+    })
+}
+
+fn complain(error: &dyn Error) -> i32 {
+    tracing::error!("{}", chain(error));
+    1
 }
 
 fn program(command: &Command) -> Exec<'static> {

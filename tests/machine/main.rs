@@ -15,6 +15,7 @@ mod faults;
 mod harness;
 mod hooks;
 mod images;
+mod init;
 mod isolation;
 mod kill_points;
 mod kill_random;

@@ -75,6 +75,7 @@ pub(in crate::cli) fn status(seen: &Observation, now: u64) -> String {
         State::Created => "Created".to_owned(),
         State::Running => format!("Up {}", span(now.saturating_sub(seen.started))),
         State::Paused => "Paused".to_owned(),
+        State::Initialized => "Initialized".to_owned(),
         State::Stopping => "Stopping".to_owned(),
         State::Removing => "Removing".to_owned(),
         State::Unknown => "Unknown".to_owned(),
@@ -163,6 +164,7 @@ fn started(seen: &Observation) -> u64 {
 fn exit_code(seen: &Observation) -> Value {
     match &seen.exit {
         // The end of an earlier run is not that of the one that lives.
+        _ if seen.state == State::Initialized => 0.into(),
         Some(exit) if !seen.state.has_payload() => exit.code().map(i32::from).into(),
         _ => 0.into(),
     }

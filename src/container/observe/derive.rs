@@ -42,7 +42,8 @@ pub fn derive(facts: &Facts) -> Observation {
     let payload = facts
         .payload
         .as_ref()
-        .filter(|payload| state.has_payload() && payload.nonce == unit.invocation_id);
+        .filter(|_| state.has_payload() || state == State::Initialized)
+        .filter(|payload| payload.nonce == unit.invocation_id);
     Observation {
         state,
         exit,
@@ -64,6 +65,9 @@ pub(super) fn implied(facts: &Facts) -> Option<UnitStatus> {
             (ActiveState::Inactive, &record.nonce)
         }
         (None, Some(record)) => (ActiveState::Inactive, &record.nonce),
+        (Some(payload), None) if populated && payload.started == 0 => {
+            (ActiveState::Activating, &payload.nonce)
+        }
         (Some(payload), None) if populated => (ActiveState::Active, &payload.nonce),
         _ => return None,
     };
@@ -94,10 +98,10 @@ fn alive(facts: &Facts) -> State {
         ActiveState::Deactivating => State::Stopping,
         ActiveState::Activating => {
             let populated = facts.cgroup.is_some_and(|events| events.populated);
-            if payload.is_some() && populated {
-                up
-            } else {
-                State::Created
+            match payload {
+                Some(payload) if populated && payload.started == 0 => State::Initialized,
+                Some(_) if populated => up,
+                _ => State::Created,
             }
         }
         _ => up,

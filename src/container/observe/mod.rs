@@ -16,6 +16,8 @@ pub use gather::{CgroupEvents, Facts, boot_id, gather, observe, observe_files, p
 pub enum State {
     /// It never ran, or its payload could not be started; also while a start is being prepared.
     Created,
+    /// The runtime has made it, and it waits for its start.
+    Initialized,
     /// The payload runs.
     Running,
     /// The payload's cgroup is frozen, whoever did it.
@@ -35,6 +37,7 @@ impl State {
     pub fn as_str(self) -> &'static str {
         match self {
             State::Created => "created",
+            State::Initialized => "initialized",
             State::Running => "running",
             State::Paused => "paused",
             State::Stopping => "stopping",
@@ -48,7 +51,11 @@ impl State {
     pub fn has_payload(self) -> bool {
         match self {
             State::Running | State::Paused | State::Stopping => true,
-            State::Created | State::Exited | State::Removing | State::Unknown => false,
+            State::Initialized
+            | State::Created
+            | State::Exited
+            | State::Removing
+            | State::Unknown => false,
         }
     }
 
@@ -56,14 +63,18 @@ impl State {
     pub fn is_listed(self) -> bool {
         match self {
             State::Running | State::Paused | State::Stopping => true,
-            State::Created | State::Exited | State::Removing | State::Unknown => false,
+            State::Initialized
+            | State::Created
+            | State::Exited
+            | State::Removing
+            | State::Unknown => false,
         }
     }
 
     /// Whether it can be removed without force.
     pub fn can_remove(self) -> bool {
         match self {
-            State::Created | State::Exited | State::Removing => true,
+            State::Created | State::Initialized | State::Exited | State::Removing => true,
             State::Running | State::Paused | State::Stopping | State::Unknown => false,
         }
     }
@@ -208,9 +219,8 @@ impl Observation {
     pub fn is_settled(&self) -> bool {
         match self.state {
             State::Created | State::Exited => self.monitor == 0,
-            State::Running | State::Paused | State::Stopping | State::Removing | State::Unknown => {
-                false
-            }
+            State::Initialized | State::Running | State::Paused | State::Stopping => false,
+            State::Removing | State::Unknown => false,
         }
     }
 }

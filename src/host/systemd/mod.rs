@@ -4,6 +4,7 @@ mod client;
 mod error;
 #[cfg(test)]
 pub mod fake;
+mod held;
 mod jobs;
 mod names;
 mod properties;

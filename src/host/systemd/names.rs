@@ -5,6 +5,7 @@ pub(super) const PATH: &str = "/org/freedesktop/systemd1";
 pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 pub(super) const UNIT: &str = "org.freedesktop.systemd1.Unit";
 pub(super) const SERVICE_UNIT: &str = "org.freedesktop.systemd1.Service";
+pub(super) const JOB: &str = "org.freedesktop.systemd1.Job";
 pub(super) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// The object path of a unit: every byte but letters and digits as `_xx` (sd_bus_path_encode(3)).

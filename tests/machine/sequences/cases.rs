@@ -14,6 +14,10 @@ const IGNORES: &str =
 const STATES: &[(&str, &[&str])] = &[
     ("missing", &[]),
     ("created", &["$E create --name ${P}a $L $R stamp run"]),
+    (
+        "initialized",
+        &["$E create --name ${P}a $L $R stamp run", "$E init ${P}a"],
+    ),
     ("running", &[RUNS]),
     ("deaf", &[IGNORES, "sleep 0.3"]),
     ("paused", &[RUNS, "$E pause ${P}a"]),
@@ -31,6 +35,7 @@ const STATES: &[(&str, &[&str])] = &[
 
 /// Every verb, as it is said of one container.
 const VERBS: &[&str] = &[
+    "init ${P}a",
     "start ${P}a",
     "stop -t 1 ${P}a",
     "stop -t 0 ${P}a",
@@ -65,6 +70,7 @@ const VERBS: &[&str] = &[
     "wait --condition paused,created ${P}a",
     "logs ${P}a",
     "top ${P}a hpid 2>&1 | wc -l",
+    "exec ${P}a true",
 ];
 
 /// Sentences that no generator would make.
@@ -202,7 +208,7 @@ const OTHERS: &[(&str, &[&str])] = &[
         "created to remove itself",
         &[
             "$E create --rm --name ${P}a $R sh -c 'exit 6'",
-            "$E start -a ${P}a",
+            "$E start -a ${P}a; code=$?; sleep 1; exit $code",
         ],
     ),
     (
@@ -227,6 +233,42 @@ const OTHERS: &[(&str, &[&str])] = &[
         &[
             "$E create --name ${P}a $R sh -c 'echo one; echo two >&2; exit 8'",
             "$E start -a ${P}a",
+        ],
+    ),
+    (
+        "made ready, then attached",
+        &[
+            "$E create --name ${P}a $R sh -c 'echo one; echo two >&2; exit 8'",
+            "$E init ${P}a",
+            "$E start -a ${P}a",
+            "$E init ${P}a",
+            "$E inspect --format '{{.State.Status}} {{.State.Running}}' ${P}a",
+            "$E start ${P}a || exit; $E wait ${P}a",
+        ],
+    ),
+    (
+        "made ready again and again",
+        &[
+            "$E create --name ${P}a $L $R stamp run",
+            "$E init ${P}a",
+            "$E stop -t 0 ${P}a",
+            "$E init ${P}a",
+            "$E kill ${P}a",
+            "timeout 5 $E wait --condition initialized ${P}a",
+            "$E ps -a --filter status=initialized --filter label=seq=${P#s} --format '{{.Names}} {{.Status}}'",
+            "$E start ${P}a",
+            "$E init ${P}a",
+        ],
+    ),
+    (
+        "made ready and removes itself",
+        &[
+            "$E create --rm --name ${P}a $R sh -c 'exit 6'",
+            "$E init ${P}a",
+            "$E start -a ${P}a; code=$?; sleep 1; exit $code",
+            "$E create --rm --name ${P}a $R stamp run",
+            "$E init ${P}a",
+            "$E rm -f -t 0 ${P}a",
         ],
     ),
     (
