@@ -204,8 +204,14 @@ mod armed {
             self.after(Host.copy_shifted(from, to, shift))
         }
 
-        fn mount_shm(&mut self, target: &Path, size: u64, owner: (u32, u32)) -> io::Result<()> {
-            self.after(Host.mount_shm(target, size, owner))
+        fn mount_shm(
+            &mut self,
+            target: &Path,
+            size: u64,
+            owner: (u32, u32),
+            context: Option<&str>,
+        ) -> io::Result<()> {
+            self.after(Host.mount_shm(target, size, owner, context))
         }
 
         fn bind_inside(&mut self, root: &Path, path: &Path, target: &Path) -> io::Result<()> {

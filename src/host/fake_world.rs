@@ -372,7 +372,13 @@ impl World for FakeWorld {
         )
     }
 
-    fn mount_shm(&mut self, target: &Path, _size: u64, _owner: (u32, u32)) -> io::Result<()> {
+    fn mount_shm(
+        &mut self,
+        target: &Path,
+        _size: u64,
+        _owner: (u32, u32),
+        _context: Option<&str>,
+    ) -> io::Result<()> {
         self.effect(
             |world| {
                 fs::create_dir_all(target)?;

@@ -176,13 +176,22 @@ pub(super) fn mount_private(
 
 /// Mounts a new tmpfs for shared memory; 0 bytes are no limit. The owner is that of the directory only: said as an option
 /// of the mount, it would be seen inside.
-pub(super) fn mount_shm(target: &Path, size: u64, owner: (u32, u32)) -> io::Result<()> {
+pub(super) fn mount_shm(
+    target: &Path,
+    size: u64,
+    owner: (u32, u32),
+    context: Option<&str>,
+) -> io::Result<()> {
     fs::create_dir_all(target)?;
-    let context = FsContext::open("tmpfs")?;
-    context.set("mode", "1777")?;
-    context.set("size", size.to_string())?;
-    context.set("source", "shm")?;
-    let mount = context.mount(Attr::NOSUID | Attr::NODEV | Attr::NOEXEC)?;
+    let new = FsContext::open("tmpfs")?;
+    new.set("mode", "1777")?;
+    new.set("size", size.to_string())?;
+    new.set("source", "shm")?;
+    // A label of SELinux for all that is in it.
+    if let Some(context) = context {
+        new.set("context", context)?;
+    }
+    let mount = new.mount(Attr::NOSUID | Attr::NODEV | Attr::NOEXEC)?;
     let root = mount.attach(open_path(target)?)?;
     chown(root, owner.0, owner.1)
 }

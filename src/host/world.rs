@@ -223,7 +223,13 @@ pub trait World {
     ///
     /// # Errors
     /// As fsmount(2), fchownat(2).
-    fn mount_shm(&mut self, target: &Path, size: u64, owner: (u32, u32)) -> io::Result<()>;
+    fn mount_shm(
+        &mut self,
+        target: &Path,
+        size: u64,
+        owner: (u32, u32),
+        context: Option<&str>,
+    ) -> io::Result<()>;
     /// Fills a new, empty volume with what a root has at a path.
     ///
     /// # Errors
@@ -441,8 +447,14 @@ impl World for Host {
         copy_shifted(from, to, shift)
     }
 
-    fn mount_shm(&mut self, target: &Path, size: u64, owner: (u32, u32)) -> io::Result<()> {
-        inside::mount_shm(target, size, owner)
+    fn mount_shm(
+        &mut self,
+        target: &Path,
+        size: u64,
+        owner: (u32, u32),
+        context: Option<&str>,
+    ) -> io::Result<()> {
+        inside::mount_shm(target, size, owner, context)
     }
 
     fn bind_inside(&mut self, root: &Path, path: &Path, target: &Path) -> io::Result<()> {

@@ -110,7 +110,8 @@ fn shm(ground: &Ground, world: &mut dyn World) -> Result<Option<PathBuf>, Prepar
         return Ok(None);
     };
     let place = own_place(ground, "shm", world)?;
-    let mounted = world.mount_shm(&place, size, ground.root());
+    let label = ground.file_label();
+    let mounted = world.mount_shm(&place, size, ground.root(), label.as_deref());
     effect("mount shared memory at", &place, mounted)?;
     Ok(Some(place))
 }
