@@ -66,14 +66,21 @@ fn a_payload_has_the_default_rights_and_nothing_inherited() {
     }
 }
 
-/// CVE-2024-21626: a descriptor of the host's that reaches the container is a way out.
+/// CVE-2024-21626: a descriptor of the host's that reaches the container is a way out. The runtimes of today close what
+/// they were not meant to have, so that the payload alone would not tell whether we do: the runtime itself must have none.
 #[test]
 fn descriptors_of_the_unit_do_not_reach_the_payload() {
     let lab = Lab::boot(Suite::Trixie);
     for runtime in ["runc", "crun"] {
+        let spy = format!(
+            "#!/bin/bash\nfind /proc/$$/fd -type l -printf '%f %l\\n' >>/opt/fds\nexec {runtime} \"$@\"\n"
+        );
+        lab.write(&format!("/opt/{runtime}"), spy);
+        lab.sh(&format!("chmod 755 /opt/{runtime}; rm -f /opt/fds"))
+            .ok();
         let list = "ls /proc/self/fd | wc -l";
         lab.sh(&format!(
-            "unitbox create --name fds --runtime {runtime} {ROOTFS} sh -c '{list}' 7</etc 8</etc/passwd"
+            "unitbox create --name fds --runtime /opt/{runtime} {ROOTFS} sh -c '{list}' 7</etc 8</etc/passwd"
         ))
         .ok();
         lab.sh(
@@ -84,6 +91,14 @@ fn descriptors_of_the_unit_do_not_reach_the_payload() {
         .ok();
         // 0, 1, 2 and the directory that ls itself has open.
         assert_eq!(lab.sh("unitbox logs fds | tail -1").ok(), "4", "{runtime}");
+        let open = lab.sh("cat /opt/fds").ok();
+        let leaked = |line: &&str| {
+            ["/etc/passwd", "/etc/group", "/etc"]
+                .iter()
+                .any(|file| line.ends_with(file))
+        };
+        assert!(open.contains("/opt/"), "{runtime}: {open}");
+        assert_eq!(open.lines().find(leaked), None, "{runtime}: {open}");
         lab.sh("unitbox rm fds; rm -r /run/systemd/system/unitbox-fds.service.d; systemctl daemon-reload")
             .ok();
     }
