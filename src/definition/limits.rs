@@ -39,6 +39,8 @@ pub struct LimitOptions {
     pub memory_reservation: Option<u64>,
     /// Memory and swap together, bytes; -1: any amount of swap. None: twice the memory.
     pub memory_swap: Option<i64>,
+    /// How soon the kernel swaps, 0 to 100; only cgroup version 1 has it.
+    pub memory_swappiness: Option<u64>,
     /// Processors, in 1/100000 of one (`--cpus`).
     pub cpus: Option<u64>,
     /// Microseconds of processor time in each period; negative: any.

@@ -263,7 +263,10 @@ fn limits(definition: &Definition) -> Vec<(&'static str, Value)> {
             "MemorySwap",
             limits.memory_and_swap(options.memory).unwrap_or(0).into(),
         ),
-        ("MemorySwappiness", 0.into()),
+        (
+            "MemorySwappiness",
+            limits.memory_swappiness.unwrap_or(0).into(),
+        ),
         ("OomKillDisable", options.process.oom_kill_disable.into()),
         (
             "PidsLimit",

@@ -197,13 +197,14 @@ pub(super) const SPECS: &[OptionSpec] = &[
     ),
     OptionSpec::one(
         "memory-swappiness",
-        "-1",
-        "Only -1, the kernel's own: cgroup version 2 has no such setting",
-        |_, value| match value {
-            "-1" => Ok(()),
-            _ => Err("cgroup version 2 has no swappiness".to_owned()),
+        "NUMBER",
+        "Told to the runtime only: cgroup version 2 has no such setting",
+        |options, value| {
+            let wished: i64 = number(value, "not a number")?;
+            options.limits.memory_swappiness = u64::try_from(wished).ok();
+            Ok(())
         },
-        |_| Vec::new(),
+        |options| shown_one(options.limits.memory_swappiness.as_ref()),
     ),
     OptionSpec::one(
         "pids-limit",
@@ -243,6 +244,7 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("memory-swap", "-1"),
     ("memory-swap", "128m"),
     ("memory-swappiness", "-1"),
+    ("memory-swappiness", "10"),
     ("pids-limit", "-1"),
     ("pids-limit", "0"),
 ];
@@ -447,7 +449,7 @@ mod tests {
             ("cpuset-cpus", "3-1"),
             ("cpuset-mems", ","),
             ("memory-swap", "-2"),
-            ("memory-swappiness", "60"),
+            ("memory-swappiness", "some"),
             ("pids-limit", "many"),
         ] {
             let spec = SPECS.iter().find(|spec| spec.flag == flag).unwrap();

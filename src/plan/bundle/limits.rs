@@ -83,11 +83,17 @@ impl Plan<'_> {
             ("--memory-reservation", limits.memory_reservation.is_some()),
             ("--memory-swap", limits.memory_swap.is_some()),
         ];
+        // Runtimes get it as Podman tells them, and leave it out or refuse it: there is no file that it could go to.
+        if limits.memory_swappiness.is_some() {
+            let text = "--memory-swappiness: cgroup version 2 has no swappiness, none set";
+            self.warnings.push(text.to_owned());
+        }
+        let mut memory = LinuxMemory::default();
+        memory.set_swappiness(limits.memory_swappiness);
         if !self.usable("memory", &flags) {
-            return None;
+            return limits.memory_swappiness.map(|_| memory);
         }
         let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let mut memory = LinuxMemory::default();
         memory
             .set_limit(limit.map(signed))
             .set_reservation(limits.memory_reservation.map(signed))
@@ -319,5 +325,11 @@ mod tests {
         ];
         assert_eq!(named, expected);
         assert_eq!(planned(&[], &[]).1, Vec::<String>::new());
+        let (resources, warnings) = planned(&[("memory-swappiness", "10")], &[]);
+        assert_eq!(resources, json!({"memory": {"swappiness": 10}}));
+        assert!(
+            warnings[0].starts_with("--memory-swappiness: "),
+            "{warnings:?}"
+        );
     }
 }

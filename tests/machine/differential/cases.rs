@@ -148,6 +148,7 @@ pub(super) const VALUES: &[(&str, &[&str])] = &[
     ("volumes-from", &["source", "source:ro"]),
     ("workdir", &["/", "/tmp", "/made/here"]),
     ("env-host", &["true"]),
+    ("memory-swappiness", &["10"]),
     ("hostuser", &["nobody"]),
 ];
 
@@ -172,7 +173,6 @@ pub(super) const LIMITS: &[(&str, &str)] = &[
     ("memory", "64m"),
     ("memory-reservation", "32m"),
     ("memory-swap", "128m"),
-    ("memory-swappiness", "10"),
     ("oom-kill-disable", "true"),
     ("pids-limit", "50"),
 ];
