@@ -2,6 +2,7 @@
 
 use crate::harness::{Oracle, Vm};
 use crate::run::ROOTFS;
+use crate::vm_devices;
 
 #[test]
 fn vm_limits_reach_the_payload_and_hold() {
@@ -11,7 +12,10 @@ fn vm_limits_reach_the_payload_and_hold() {
     for runtime in ["runc", "crun"] {
         seen_inside(&vm, runtime);
         fork_bomb(&vm, runtime);
+        vm_devices::rules(&vm, runtime);
     }
+    vm_devices::rules_of_podman(&vm);
+    vm_devices::policy_of_the_unit(&vm);
     drop_ins(&vm);
     out_of_memory(&vm);
     oracle.assert_clean(&vm);
@@ -26,10 +30,11 @@ const AS_WITH_PODMAN: &[&str] = &[
     "--cgroups enabled --cgroup-parent machine.slice --memory 64m --memory-swap -1 --pids-limit -1",
     "--blkio-weight-device /dev/vda:100",
     "--oom-kill-disable --memory 64m",
+    "--memory 64m --memory-swappiness 10",
 ];
 
 /// What no kernel takes: Podman finds that out from the runtime, unitbox before anything is made.
-const REFUSED: &[&str] = &["--memory 64m --memory-swap 32m", "--memory-swappiness 10"];
+const REFUSED: &[&str] = &["--memory 64m --memory-swap 32m"];
 
 fn as_with_podman(vm: &Vm) {
     let view = "cd /sys/fs/cgroup; for f in memory.max memory.low memory.high memory.swap.max cpu.max cpu.weight \
@@ -115,11 +120,12 @@ fn drop_ins(vm: &Vm) {
     vm.sh(&format!(
         "unitbox create --name web --memory 64m {ROOTFS} stamp run
         mkdir -p /run/systemd/system/unitbox-web.service.d
-        printf '[Service]\\nMemoryMax=80M\\nTasksMax=77\\nOOMPolicy=continue\\n' >/run/systemd/system/unitbox-web.service.d/x.conf
+        printf '[Service]\\nMemoryMax=80M\\nAllowedCPUs=1\\nTasksMax=77\\nOOMPolicy=continue\\n' >/run/systemd/system/unitbox-web.service.d/x.conf
         systemctl daemon-reload; unitbox start web"
     ))
     .ok();
-    assert_eq!(read(vm, "web", "memory.max pids.max"), "83886080,77");
+    let files = read(vm, "web", "memory.max pids.max cpuset.cpus");
+    assert_eq!(files, "83886080,77,1");
     let policy = vm.sh("systemctl show -P OOMPolicy unitbox-web");
     assert_eq!(policy.ok(), "continue");
     vm.sh("unitbox rm -f web; rm -r /run/systemd/system/unitbox-web.service.d; systemctl daemon-reload")
