@@ -223,7 +223,8 @@ fn user_numbers_do_not_wrap() {
     }
 }
 
-/// CVE-2019-19921, CVE-2023-27561 and others: directories of the image that are links lead nowhere.
+/// CVE-2019-19921, CVE-2023-27561 and others: directories of the image that are links lead nowhere. Those where runtimes
+/// mount are refused by us: the fixed runtimes of today would refuse them too.
 #[test]
 fn links_in_the_root_lead_nowhere_outside() {
     let lab = Lab::boot(Suite::Trixie);
@@ -240,7 +241,8 @@ fn links_in_the_root_lead_nowhere_outside() {
             let script = format!(
                 "{TREE} mkdir -p /opt/out && rm -rf /opt/out/* /opt/tree/{name} && ln -s {target} /opt/tree/{name}
                 timeout 20 unitbox run --rm --runtime {runtime} --rootfs /opt/tree sh -c 'ls -d /of-the-host; echo ran' >/opt/said 2>&1
-                ls -A /opt/out; findmnt -n /opt/out; grep -x /of-the-host /opt/said; true"
+                ls -A /opt/out; findmnt -n /opt/out; grep -x /of-the-host /opt/said
+                case {name} in proc|sys|dev) grep -q 'is a symbolic link, which' /opt/said || cat /opt/said;; esac"
             );
             assert_eq!(lab.sh(&script).ok(), "", "{runtime}: {name} -> {target}");
         }

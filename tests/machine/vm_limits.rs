@@ -84,15 +84,17 @@ fn seen_inside(vm: &Vm, runtime: &str) {
     );
     // Within a second, and without a word in the journal.
     let changed = vm.sh(
-        "systemctl set-property --runtime unitbox-web MemoryMax=96M CPUQuota=25% TasksMax=30 AllowedCPUs=0-1
+        "run=$(systemctl show -P InvocationID unitbox-web)
+        words() { journalctl --sync; journalctl -q _SYSTEMD_INVOCATION_ID=$run -p warning -o cat; }
+        before=$(words | wc -l)
+        systemctl set-property --runtime unitbox-web MemoryMax=96M CPUQuota=25% TasksMax=30 AllowedCPUs=0-1
         cd /proc/$(unitbox inspect web | jq .[0].State.Pid)/root/sys/fs/cgroup
         from=$(date +%s%N)
         until [ \"$(cat memory.max cpu.max pids.max cpuset.cpus | paste -sd,)\" = '100663296,25000 100000,30,0-1' ]; do
             [ $(($(date +%s%N) - from)) -lt 1000000000 ] || { cat memory.max cpu.max pids.max cpuset.cpus; exit 1; }
         done
         cat memory.high memory.low
-        run=$(systemctl show -P InvocationID unitbox-web)
-        journalctl --sync; journalctl -q _SYSTEMD_INVOCATION_ID=$run -p warning -o cat",
+        words | tail -n +$((before + 1))",
     );
     assert_eq!(changed.ok(), "50331648\n33554432", "{runtime}");
     // The unit's own number of processes is the payload's and some more.
