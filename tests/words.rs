@@ -107,5 +107,6 @@ pub(crate) fn definition(words: &Words) -> Definition {
         },
         command: words.args.clone(),
         options: wished,
+        deployed: None,
     }
 }

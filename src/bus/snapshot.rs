@@ -33,7 +33,7 @@ impl Snapshot {
         let mut snapshot = Self {
             name: definition.name.to_string(),
             id: definition.id.to_string(),
-            unit: Some(UnitName::of(&definition.name)),
+            unit: Some(definition.unit()),
             state: seen.state.as_str().to_owned(),
             pid: seen
                 .pid

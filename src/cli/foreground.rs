@@ -20,7 +20,7 @@ use crate::store;
 use crate::sys::move_data;
 use crate::sys::signals::{SignalFd, SignalSet};
 use crate::sys::terminal;
-use crate::types::{ContainerId, UnitName};
+use crate::types::ContainerId;
 
 /// Signals a client passes on; those of its own terminal, children and faults stay its own.
 const PROXIED: [i32; 10] = [
@@ -188,7 +188,7 @@ fn finish(site: Site<'_>, definition: &Definition, detached: Detached) -> Result
 
 /// Waits until the unit is over: the monitor has told the end and has next to nothing left to do.
 fn settle(site: Site<'_>, definition: &Definition) -> Result<(), CliError> {
-    let unit = UnitName::of(&definition.name);
+    let unit = definition.unit();
     let first = site.manager.status(&unit)?;
     let (mut status, mut pause) = (first.clone(), Duration::from_millis(1));
     while !status.active_state.is_over()

@@ -10,7 +10,6 @@ use super::{Host, args, attach, foreground, output};
 use crate::container::stop::Patience;
 use crate::container::{Site, create as make, remove, start};
 use crate::definition::Definition;
-use crate::types::UnitName;
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let wish = args::wish(args, &host.layout)?;
@@ -64,7 +63,7 @@ pub(super) fn discard(site: Site<'_>, definition: &Definition) {
 /// Makes systemd forget the failure of a `--rm` container at once: its own collection waits for the cleanup unit, and
 /// until then the machine would count as degraded.
 pub(super) fn forget(site: Site<'_>, definition: &Definition) {
-    let unit = UnitName::of(&definition.name);
+    let unit = definition.unit();
     if let Err(error) = site.manager.reset_failed(&unit) {
         tracing::warn!(%unit, %error, "failure is not reset");
     }

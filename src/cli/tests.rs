@@ -170,6 +170,7 @@ pub(super) fn definition(name: &str) -> Box<Definition> {
             log_driver: LogDriver::None,
             ..Options::default()
         },
+        deployed: None,
     })
 }
 

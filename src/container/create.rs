@@ -6,11 +6,12 @@ use std::path::Path;
 use super::{
     ContainerError, Site, defaults, dependencies, environment, names, prepare, unit, volumes,
 };
+use crate::api::Layout;
 use crate::definition::mount::{IdmapOption, MountKind};
 use crate::definition::{Definition, DefinitionError, Options, Source, VERSION};
 use crate::host::cgroup::check_unified;
 use crate::host::runtime::Runtime;
-use crate::image::{Image, Images};
+use crate::image::{Hold, Image, Images};
 use crate::plan::conf::Conf;
 use crate::store::{self, ContainerLock, StoreError};
 use crate::sys::{id::random_bytes, paths::Lock, time::realtime};
@@ -36,6 +37,13 @@ pub struct Wish {
     pub environment: Vec<(String, String)>,
 }
 
+/// What must not go before the container that uses it is on record.
+#[derive(Debug)]
+pub(super) struct Held {
+    _image: Option<Hold>,
+    _volumes: Option<store::volumes::Hold>,
+}
+
 /// Makes a container and returns it with its lock.
 ///
 /// # Errors
@@ -44,32 +52,7 @@ pub fn create(
     site: Site<'_>,
     mut wish: Wish,
 ) -> Result<(Definition, ContainerLock), ContainerError> {
-    check_unified()?;
-    defaults::after(&wish.conf, &mut wish.options)?;
-    wish.options.check()?;
-    prepare::check(site.layout, &wish.options, &wish.conf)?;
-    environment::resolve(&mut wish.options, &wish.conf, &wish.environment)?;
-    Runtime::find(wish.options.runtime.as_deref())?;
-    let images = (!wish.rootfs)
-        .then(|| Images::open(&site.layout.state()))
-        .transpose()?;
-    // The image must not go before the container that uses it is on record.
-    let _hold = images.as_ref().map(Images::hold).transpose()?;
-    dependencies::resolve(site.layout, &mut wish.options)?;
-    let image = images.as_ref().map(|images| images.resolve(&wish.from));
-    let image = image.transpose()?;
-    let source = match &image {
-        Some(image) => image_source(image, &wish)?,
-        None => rootfs_source(&mut wish)?,
-    };
-    volumes::settle(site.layout, &mut wish.options, image.as_ref())?;
-    store::sweep(site.layout)?;
-    let mounts = wish.options.files.effective().iter();
-    let has_volumes = { mounts }.any(|mount| mount.kind == MountKind::Volume);
-    // Nor must its volumes.
-    let _volumes = has_volumes
-        .then(|| store::volumes::hold(site.layout, Lock::Shared))
-        .transpose()?;
+    let (source, _held) = settle(site.layout, &mut wish, true)?;
     let (definition, lock) = record(site, wish, source)?;
     if let Err(error) = complete(site, &definition) {
         // The first error is the one to tell.
@@ -77,6 +60,49 @@ pub fn create(
         return Err(error);
     }
     Ok((definition, lock))
+}
+
+/// Checks a wish, finds what it needs on this host, and makes its options final. With `sweep`, what crashes left in the
+/// store goes.
+///
+/// # Errors
+/// The wish cannot be fulfilled.
+pub(super) fn settle(
+    layout: &Layout,
+    wish: &mut Wish,
+    sweep: bool,
+) -> Result<(Source, Held), ContainerError> {
+    check_unified()?;
+    defaults::after(&wish.conf, &mut wish.options)?;
+    wish.options.check()?;
+    prepare::check(layout, &wish.options, &wish.conf)?;
+    environment::resolve(&mut wish.options, &wish.conf, &wish.environment)?;
+    Runtime::find(wish.options.runtime.as_deref())?;
+    let images = (!wish.rootfs)
+        .then(|| Images::open(&layout.state()))
+        .transpose()?;
+    let image_held = images.as_ref().map(Images::hold).transpose()?;
+    dependencies::resolve(layout, &mut wish.options)?;
+    let image = images.as_ref().map(|images| images.resolve(&wish.from));
+    let image = image.transpose()?;
+    let source = match &image {
+        Some(image) => image_source(image, wish)?,
+        None => rootfs_source(wish)?,
+    };
+    volumes::settle(layout, &mut wish.options, image.as_ref())?;
+    if sweep {
+        store::sweep(layout)?;
+    }
+    let mounts = wish.options.files.effective().iter();
+    let has_volumes = { mounts }.any(|mount| mount.kind == MountKind::Volume);
+    let volumes_held = has_volumes
+        .then(|| store::volumes::hold(layout, Lock::Shared))
+        .transpose()?;
+    let held = Held {
+        _image: image_held,
+        _volumes: volumes_held,
+    };
+    Ok((source, held))
 }
 
 /// What a container on record needs besides.
@@ -174,6 +200,7 @@ fn record(
         source,
         command: wish.command,
         options: wish.options,
+        deployed: None,
     };
     for attempt in 0..ATTEMPTS {
         if wished.is_none() {

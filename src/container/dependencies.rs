@@ -131,7 +131,7 @@ pub(super) fn units(
     definition: &Definition,
 ) -> Result<Vec<UnitName>, ContainerError> {
     let all = definition.options.dependencies().into_iter();
-    let unit = |id| Ok(UnitName::of(&load(site.layout, id)?.name));
+    let unit = |id| Ok(load(site.layout, id)?.unit());
     all.map(unit).collect()
 }
 

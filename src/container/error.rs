@@ -44,6 +44,19 @@ pub enum ContainerError {
     /// The container is in the wrong state for this; in Podman's words.
     #[error("{0}: container state improper")]
     State(String),
+    /// What comes of a unit file is changed there.
+    #[error("{verb} container {name}: it comes of {source_file}; change that, and reload systemd")]
+    Deployed {
+        /// Which.
+        name: ContainerName,
+        /// What was to be done.
+        verb: String,
+        /// The file.
+        source_file: String,
+    },
+    /// A unit file that cannot be used.
+    #[error("{0}")]
+    UnitFile(String),
     /// The payload could not be started.
     #[error("container {name}: start: {reason}")]
     Start {

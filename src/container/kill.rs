@@ -12,7 +12,7 @@ use crate::definition::Definition;
 use crate::host::systemd::ActiveState;
 use crate::store::write_atomic;
 use crate::sys::process::{Pidfd, start_ticks};
-use crate::types::{RestartPolicy, Signal, UnitName};
+use crate::types::{RestartPolicy, Signal};
 
 /// How long a start that goes on is waited for, and how often it is looked at.
 const START_TIME: Duration = Duration::from_secs(5);
@@ -69,7 +69,7 @@ fn tell_monitor(
 
 /// What there is once a start that goes on is over: a payload may be heard before it is told that it runs.
 fn started(site: Site<'_>, definition: &Definition) -> Result<Observation, ContainerError> {
-    let unit = UnitName::of(&definition.name);
+    let unit = definition.unit();
     let mut pauses = START_TIME.as_millis() / PAUSE.as_millis();
     loop {
         // In this order: what starts between the two is seen.

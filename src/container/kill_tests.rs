@@ -87,6 +87,7 @@ impl Case {
             source,
             command: vec!["true".to_owned()],
             options,
+            deployed: None,
         };
         drop(store::create(&layout, &definition).unwrap());
         volumes::make(&layout, &definition).unwrap();

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use super::ContainerError;
 use crate::api::{Layout, journal};
 use crate::definition::{Definition, LogDriver};
-use crate::types::UnitName;
 
 /// Where the output of a container is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,7 +23,7 @@ pub enum LogPlace {
 pub fn place(layout: &Layout, definition: &Definition) -> Result<LogPlace, ContainerError> {
     match definition.options.log_driver {
         LogDriver::Journald | LogDriver::Passthrough => Ok(LogPlace::Journal(vec![
-            format!("_SYSTEMD_UNIT={}", UnitName::of(&definition.name)).into(),
+            format!("_SYSTEMD_UNIT={}", definition.unit()).into(),
             format!("{}={}", journal::CONTAINER_ID_FULL, definition.id).into(),
             // Without what we said ourselves.
             format!("SYSLOG_IDENTIFIER={}", definition.name).into(),

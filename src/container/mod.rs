@@ -7,6 +7,7 @@ pub mod conf;
 pub mod create;
 pub mod defaults;
 mod dependencies;
+pub mod deploy;
 pub mod environment;
 mod error;
 pub mod exec;

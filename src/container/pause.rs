@@ -9,7 +9,6 @@ use super::observe::{CgroupEvents, Observation, State, observe, payload_of};
 use super::{ContainerError, Site};
 use crate::api::Payload;
 use crate::definition::Definition;
-use crate::types::UnitName;
 
 /// Longest time between the order and the last process that stands still, or runs again.
 const TIME: Duration = Duration::from_secs(10);
@@ -62,7 +61,7 @@ pub(super) fn thaw(
     if seen.state != State::Paused {
         return Ok(());
     }
-    let unit = UnitName::of(&definition.name);
+    let unit = definition.unit();
     if site.manager.status(&unit)?.freezer_state.needs_thaw() {
         site.manager.thaw(&unit)?;
     }

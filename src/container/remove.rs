@@ -44,7 +44,7 @@ fn remove_good(
     patience: Patience,
 ) -> Result<(), ContainerError> {
     dependencies::check_unneeded(site.layout, definition)?;
-    let name = UnitName::of(&definition.name);
+    let name = definition.unit();
     let (lock, cgroup) = loop {
         let status = site.manager.status(&name)?;
         let seen = derive(&gather(site.layout, definition, status.clone()));
@@ -131,7 +131,9 @@ fn finish(
     if let Some(name) = name {
         unit::unlink(site, name)?;
         // What was set for this container is not for the next one of its name.
-        remove_tree(&site.layout.runtime_properties(name))?;
+        if name.is_own() {
+            remove_tree(&site.layout.runtime_properties(name))?;
+        }
         site.manager.reset_failed(name)?;
     }
     remove_tree(&site.layout.run_container(id))?;

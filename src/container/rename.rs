@@ -1,10 +1,10 @@
 //! Gives a container another name, and its unit with it.
 
 use super::observe::{State, observe};
-use super::{ContainerError, Site, dependencies, unit};
+use super::{ContainerError, Site, dependencies, unit, update};
 use crate::definition::Definition;
 use crate::store;
-use crate::types::{ContainerName, UnitName};
+use crate::types::ContainerName;
 
 /// Renames a container that does not run: a unit has its name as long as it is up.
 ///
@@ -18,6 +18,7 @@ pub fn rename(
     let id = &definition.id;
     let lock = store::lock(site.layout, id)?;
     let old = store::load(site.layout, id)?;
+    update::refuse_deployed(&old, "rename")?;
     let seen = observe(site.layout, site.manager, &old)?;
     match seen.state {
         State::Created | State::Exited if seen.monitor == 0 => {}
@@ -32,7 +33,7 @@ pub fn rename(
     let mut new = old.clone();
     new.name = name.clone();
     store::rename(site.layout, &lock, &new, &old.name)?;
-    let unit_name = UnitName::of(&old.name);
+    let unit_name = old.unit();
     unit::unlink(site, &unit_name)?;
     store::remove_tree(&site.layout.runtime_properties(&unit_name))?;
     site.manager.reset_failed(&unit_name)?;

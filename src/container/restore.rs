@@ -26,6 +26,8 @@ pub fn restore(site: Site<'_>) -> Result<(), ContainerError> {
             Listed::Good(definition) if definition.options.remove => {
                 drop_leftover(site, &definition)
             }
+            // The generator has made it, and systemd starts it.
+            Listed::Good(definition) if definition.deployed.is_some() => Ok(()),
             Listed::Good(definition) => {
                 let made = make_unit(site, &definition);
                 if made.is_ok() && starts_now(site, &definition) {
@@ -71,7 +73,7 @@ fn last_boot(site: Site<'_>, definition: &Definition) -> Option<String> {
 }
 
 fn make_unit(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
-    let name = UnitName::of(&definition.name);
+    let name = definition.unit();
     if site.layout.unit_file(&name).exists() {
         return Ok(());
     }
@@ -101,7 +103,7 @@ pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerErr
         Err(error) => return Err(error.into()),
     };
     let guard = store::lock(site.layout, &id)?;
-    let unit = UnitName::of(name);
+    let unit = store::load(site.layout, &id).map_or_else(|_| UnitName::of(name), |own| own.unit());
     let status = site.manager.status(&unit)?;
     let restarting = status.sub_state.starts_with("auto-restart");
     if !status.active_state.is_over() && !restarting {

@@ -8,7 +8,6 @@ use super::{ContainerError, Site, dependencies, unit};
 use crate::api::{Ended, ExitRecord};
 use crate::definition::Definition;
 use crate::host::systemd::{JobResult, SystemdError, UnitStatus};
-use crate::types::UnitName;
 
 /// Starts a container; one that runs is left alone. Returns when its payload runs (or ran).
 ///
@@ -36,7 +35,7 @@ pub(super) fn launch(
     site: Site<'_>,
     definition: &Definition,
 ) -> Result<(UnitStatus, JobResult), ContainerError> {
-    let name = UnitName::of(&definition.name);
+    let name = definition.unit();
     let status = site.manager.status(&name)?;
     let seen = derive(&gather(site.layout, definition, status.clone()));
     match seen.state {
@@ -106,7 +105,7 @@ pub(super) fn failed(
     result: &JobResult,
 ) -> ContainerError {
     let name = definition.name.clone();
-    let unit = UnitName::of(&name);
+    let unit = definition.unit();
     let Ok(status) = site.manager.status(&unit) else {
         let result = result.as_str().to_owned();
         let verb = "start";

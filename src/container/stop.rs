@@ -6,7 +6,7 @@ use super::{ContainerError, Site};
 use crate::definition::Definition;
 use crate::host::systemd::JobResult;
 use crate::store::{StoreError, write_atomic};
-use crate::types::{RestartPolicy, UnitName};
+use crate::types::RestartPolicy;
 
 /// How long a payload may take to end after the stop signal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,7 +39,7 @@ pub fn stop(
     definition: &Definition,
     patience: Patience,
 ) -> Result<(), ContainerError> {
-    let unit = UnitName::of(&definition.name);
+    let unit = definition.unit();
     let status = site.manager.status(&unit)?;
     if status.active_state.is_over() {
         return Ok(());

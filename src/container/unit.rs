@@ -59,6 +59,10 @@ pub fn write(site: Site<'_>, unit: &Unit) -> Result<(), ContainerError> {
 /// # Errors
 /// It cannot be removed.
 pub fn unlink(site: Site<'_>, unit: &UnitName) -> Result<bool, ContainerError> {
+    if !unit.is_own() {
+        // The generator's, or the administrator's.
+        return Ok(false);
+    }
     let path = site.layout.unit_file(unit);
     match fs::remove_file(&path) {
         Ok(()) => Ok(true),
@@ -77,8 +81,8 @@ pub fn refresh(
     definition: &Definition,
     status: &UnitStatus,
 ) -> Result<(), ContainerError> {
-    let name = UnitName::of(&definition.name);
-    if !Path::new(&site.layout.unit_file(&name)).exists() {
+    let name = definition.unit();
+    if definition.deployed.is_none() && !Path::new(&site.layout.unit_file(&name)).exists() {
         write(site, &plan(site, definition)?)?;
     }
     if !status.need_daemon_reload {

@@ -5,7 +5,7 @@ use crate::definition::{Definition, OptionError, Options};
 use crate::host::systemd::LoadState;
 use crate::plan::unit::{OWN_PIDS, limit_changes};
 use crate::store::{self, write_atomic};
-use crate::types::{ContainerId, UnitName};
+use crate::types::ContainerId;
 
 /// Changes the definition, the unit's file, and the unit as it runs; what the payload sees follows within a second.
 ///
@@ -18,10 +18,11 @@ pub fn update(
 ) -> Result<Definition, ContainerError> {
     let _lock = store::lock(site.layout, id)?;
     let old = store::load(site.layout, id)?;
+    refuse_deployed(&old, "update")?;
     let mut new = old.clone();
     change(&mut new.options)?;
     new.options.check()?;
-    let name = UnitName::of(&old.name);
+    let name = old.unit();
     let status = site.manager.status(&name)?;
     let changes = limit_changes(&old, &new);
     if changes.is_empty() && old == new {
@@ -46,6 +47,21 @@ pub fn update(
         }
     }
     Ok(new)
+}
+
+/// What a file says is changed there.
+///
+/// # Errors
+/// The container is one of a unit file.
+pub(super) fn refuse_deployed(definition: &Definition, verb: &str) -> Result<(), ContainerError> {
+    match &definition.deployed {
+        None => Ok(()),
+        Some(deployed) => Err(ContainerError::Deployed {
+            name: definition.name.clone(),
+            verb: verb.to_owned(),
+            source_file: deployed.source.clone(),
+        }),
+    }
 }
 
 fn write(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {

@@ -13,7 +13,7 @@ use crate::api::{ExitRecord, Layout};
 use crate::store::{self, StoreError};
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::process::Pidfd;
-use crate::types::{ContainerId, UnitName};
+use crate::types::ContainerId;
 
 /// Whether a container that a user means is there, or was.
 ///
@@ -54,7 +54,7 @@ pub fn wait(site: Site<'_>, text: &str) -> Result<Option<Exit>, ContainerError> 
 pub fn never_ran(site: Site<'_>, id: &ContainerId) -> Result<bool, ContainerError> {
     match store::load(site.layout, id) {
         Ok(definition) => {
-            let unit = UnitName::of(&definition.name);
+            let unit = definition.unit();
             // In this order: what starts between the two is seen.
             let over = site.manager.status(&unit)?.active_state.is_over();
             let seen = observe(site.layout, site.manager, &definition)?;

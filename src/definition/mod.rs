@@ -33,7 +33,7 @@ pub use process::{
 };
 pub use userns::{IdRange, UserNamespace, UserOptions};
 
-use crate::types::{ContainerId, ContainerName, RestartPolicy, Signal};
+use crate::types::{ContainerId, ContainerName, RestartPolicy, Signal, UnitName};
 
 /// Version of the JSON that this program writes; it reads this one and the one before.
 pub const VERSION: u32 = 1;
@@ -55,6 +55,20 @@ pub struct Definition {
     pub command: Vec<String>,
     /// Everything set by options.
     pub options: Options,
+    /// Where it comes from, if that is a unit file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployed: Option<Deployed>,
+}
+
+/// The unit file of a container, and what was made of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Deployed {
+    /// Its unit, which the generator makes.
+    pub unit: UnitName,
+    /// Path of the file.
+    pub source: String,
+    /// Digest of the file, its drop-ins, those that it refers to, and the image.
+    pub digest: String,
 }
 
 /// Where a root filesystem comes from.
@@ -334,6 +348,14 @@ impl Definition {
         serde_json::to_vec_pretty(self).expect("a definition has only string keys")
     }
 
+    /// The unit that runs it.
+    pub fn unit(&self) -> UnitName {
+        match &self.deployed {
+            Some(deployed) => deployed.unit.clone(),
+            None => UnitName::of(&self.name),
+        }
+    }
+
     /// The image's name, or the path of the root filesystem.
     pub fn source_name(&self) -> &str {
         match &self.source {
@@ -358,6 +380,7 @@ mod tests {
             },
             command: vec!["sh".to_owned()],
             options: Options::default(),
+            deployed: None,
         }
     }
 

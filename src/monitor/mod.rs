@@ -20,7 +20,7 @@ mod worker;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Runs the monitor of one container: `unitbox-monitor [--root=DIR] NAME`.
+/// Runs the monitor of one container: `unitbox-monitor [--root=DIR] [--unit=UNIT --file=FILE...] NAME`, or `--refuse=REASON`.
 ///
 /// Returns only if the run could not even begin; otherwise the process ends as the payload did.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
@@ -29,6 +29,11 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(setup::Request::Version) => {
             println!("unitbox-monitor {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
+        }
+        Ok(setup::Request::Refuse(reason)) => {
+            notify::status(&reason);
+            eprintln!("<3>{reason}");
+            return ExitCode::from(crate::api::ExitCode::Error.number());
         }
         Err(error) => return fail(&error),
     };

@@ -7,21 +7,25 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::api::Layout;
+use crate::definition::unit_file::id_of;
 use crate::host::cgroup::{CgroupError, UnitCgroup};
 use crate::sys::id::random_bytes;
 use crate::sys::process::{set_subreaper, start_ticks};
 use crate::sys::signals::{SignalFd, SignalSet};
 use crate::types::{
-    ContainerId, ContainerName, IdError, NameError, RESTART_VARIABLE, RestartPolicy,
+    ContainerId, ContainerName, IdError, NameError, RESTART_VARIABLE, RestartPolicy, UnitName,
+    UnitNameError,
 };
 
 /// Why a run cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SetupError {
-    #[error("usage: unitbox-monitor [--root=DIR] NAME")]
+    #[error("usage: unitbox-monitor [--root=DIR] [--unit=UNIT --file=FILE...] NAME")]
     Usage,
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error(transparent)]
+    Unit(#[from] UnitNameError),
     #[error("no container with name {0:?}")]
     NoContainer(ContainerName),
     #[error("container {name:?}")]
@@ -46,6 +50,8 @@ impl SetupError {
 /// What the command line asks for.
 pub(super) enum Request {
     Run(RunRequest),
+    /// There is no container to run: why.
+    Refuse(String),
     Version,
 }
 
@@ -53,24 +59,40 @@ pub(super) enum Request {
 pub(super) struct RunRequest {
     layout: Layout,
     name: ContainerName,
+    deployed: Option<FileUnit>,
+}
+
+/// The unit of a container that comes of a unit file.
+#[derive(Clone, Debug)]
+pub(super) struct FileUnit {
+    pub(super) unit: UnitName,
+    /// The file, its drop-ins, and those that it refers to.
+    pub(super) files: Vec<PathBuf>,
 }
 
 pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, SetupError> {
     let mut root = PathBuf::from("/");
-    let mut name = None;
+    let (mut name, mut unit, mut files) = (None, None, Vec::new());
     for arg in args.skip(1) {
         let arg = arg.to_str().ok_or(SetupError::Usage)?;
-        match arg.strip_prefix("--root=") {
-            Some(dir) => root = PathBuf::from(dir),
-            None if arg == "--version" => return Ok(Request::Version),
-            None if arg.starts_with('-') || name.is_some() => return Err(SetupError::Usage),
-            None => name = Some(arg.parse()?),
+        match arg.split_once('=') {
+            Some(("--root", dir)) => root = PathBuf::from(dir),
+            Some(("--unit", name)) => unit = Some(name.parse()?),
+            Some(("--file", path)) => files.push(PathBuf::from(path)),
+            Some(("--refuse", reason)) => return Ok(Request::Refuse(reason.to_owned())),
+            _ if arg == "--version" => return Ok(Request::Version),
+            _ if arg.starts_with('-') || name.is_some() => return Err(SetupError::Usage),
+            _ => name = Some(arg.parse()?),
         }
     }
     let name = name.ok_or(SetupError::Usage)?;
+    if unit.is_some() == files.is_empty() {
+        return Err(SetupError::Usage);
+    }
     Ok(Request::Run(RunRequest {
         layout: Layout::new(root),
         name,
+        deployed: unit.map(|unit| FileUnit { unit, files }),
     }))
 }
 
@@ -89,6 +111,8 @@ pub(super) struct Context {
     pub(super) signals: SignalFd,
     /// The container is to be made only.
     pub(super) held: bool,
+    /// It comes of a unit file, which is read at each start.
+    pub(super) deployed: Option<FileUnit>,
 }
 
 impl Context {
@@ -98,7 +122,10 @@ impl Context {
         let signals = SignalFd::new(&SignalSet::all_but_faults())
             .map_err(SetupError::system("block signals"))?;
         set_subreaper().map_err(SetupError::system("become subreaper"))?;
-        let id = find(&layout, &name)?;
+        let id = match &request.deployed {
+            Some(own) => id_of(&machine_id(), own.unit.as_str()),
+            None => find(&layout, &name)?,
+        };
         let cgroup = UnitCgroup::enter()?;
         let run = layout.run_container(&id);
         for dir in [layout.run(), run.clone()] {
@@ -124,12 +151,19 @@ impl Context {
             id,
             cgroup,
             signals,
+            deployed: request.deployed.clone(),
         })
     }
 
     pub(super) fn run_dir(&self) -> PathBuf {
         self.layout.run_container(&self.id)
     }
+}
+
+/// As the generator has it (machine-id(5)).
+fn machine_id() -> String {
+    let text = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+    text.trim().to_owned()
 }
 
 fn find(layout: &Layout, name: &ContainerName) -> Result<ContainerId, SetupError> {

@@ -16,6 +16,7 @@ use super::setup::Context;
 use crate::api::{ExitCode, LastStart};
 use crate::container::cleanup;
 use crate::container::hold;
+use crate::container::deploy::{self, Deployment};
 use crate::container::prepare::{self, Prepared, RunFacts};
 use crate::definition::LogDriver;
 use crate::host::failpoint::{self, Who};
@@ -95,7 +96,19 @@ fn prepare_and_become(
         now: u64::try_from(realtime().as_micros()).unwrap_or(u64::MAX),
         console: client.size,
     };
-    let prepared = prepare::prepare(&context.id, &run, &mut failpoint::host(Who::Prepare))
+    let mut world = failpoint::host(Who::Prepare);
+    if let Some(own) = &context.deployed {
+        let deployment = Deployment {
+            unit: &own.unit,
+            files: &own.files,
+            name: &context.name,
+            id: &context.id,
+            now: run.now,
+        };
+        deploy::settle(&context.layout, &deployment, &context.cgroup, &mut world)
+            .map_err(|error| (error.exit_code(), error.into()))?;
+    }
+    let prepared = prepare::prepare(&context.id, &run, &mut world)
         .map_err(|error| (error.exit_code(), error.into()))?;
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");

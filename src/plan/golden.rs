@@ -61,6 +61,7 @@ fn case(path: &Path) -> Case {
             },
             command: Vec::new(),
             options: Options::default(),
+            deployed: None,
         },
         facts: facts(),
         systemd: 257,

@@ -40,6 +40,7 @@ fn definition(byte: u8, name: &str) -> Definition {
         },
         command: Vec::new(),
         options: Options::default(),
+        deployed: None,
     }
 }
 

@@ -122,9 +122,34 @@ impl UnitName {
         Self(format!("unitbox-cleanup@{name}.service"))
     }
 
+    /// Whether the unit is one of ours by its name; those of unit files are named after the file.
+    pub fn is_own(&self) -> bool {
+        self.0.starts_with("unitbox-")
+    }
+
     /// The unit name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Why a text is not the name of a service.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not the name of a service")]
+pub struct UnitNameError(String);
+
+impl FromStr for UnitName {
+    type Err = UnitNameError;
+
+    fn from_str(text: &str) -> Result<Self, UnitNameError> {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
+        let stem = text
+            .strip_suffix(".service")
+            .filter(|stem| !stem.is_empty());
+        match stem.is_some() && text.len() < 256 && text.bytes().all(good) {
+            true => Ok(Self(text.to_owned())),
+            false => Err(UnitNameError(text.chars().take(80).collect())),
+        }
     }
 }
 
@@ -157,6 +182,7 @@ macro_rules! text_serde {
 }
 text_serde!(ContainerId);
 text_serde!(ContainerName);
+text_serde!(UnitName);
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,7 @@ pub use chain::chain;
 pub use duration::{DurationError, parse_duration};
 pub use exit::{Ended, ExitStatus, StopKind};
 pub use exit_code::ExitCode;
-pub use id::{ContainerId, ContainerName, IdError, NameError, UnitName};
+pub use id::{ContainerId, ContainerName, IdError, NameError, UnitName, UnitNameError};
 pub use journal_text::fits_journal;
 pub use object_name::{ObjectNameError, SecretName, VolumeName};
 pub use restart::{NO_RESTART, RESTART_VARIABLE, RestartError, RestartPolicy};

@@ -7,6 +7,7 @@ mod bench;
 mod bus;
 mod conf;
 mod dependencies;
+mod deploy;
 mod differential;
 mod duties;
 mod errors;

@@ -12,7 +12,6 @@ use crate::container::{apparmor, conf, exec, selinux};
 use crate::definition::{Definition, Source};
 use crate::host::runtime::Runtime;
 use crate::image::Images;
-use crate::types::UnitName;
 
 /// What `exec` has started and what lives.
 fn sessions(layout: &Layout, definition: &Definition) -> Value {
@@ -166,7 +165,7 @@ pub(super) fn describe(
         fields.push(("SizeRw", own.into()));
         fields.push(("SizeRootFs", whole.into()));
     }
-    fields.push(("Unit", UnitName::of(&definition.name).as_str().into()));
+    fields.push(("Unit", definition.unit().as_str().into()));
     Value::fields("interface {}", fields)
 }
 

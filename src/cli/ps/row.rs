@@ -9,7 +9,6 @@ use crate::cli::template::Value;
 use crate::container::observe::{Observation, State};
 use crate::definition::mount::MountKind;
 use crate::definition::{Definition, Source};
-use crate::types::UnitName;
 
 /// Longest command in the table.
 const COMMAND: usize = 17;
@@ -226,7 +225,7 @@ pub(super) fn as_json(entry: &Entry, now: Option<u64>) -> Value {
         Some(_) => fields.push(("Created", (created / 1_000_000).into())),
         None => fields.push(("Created", Value::Time(created))),
     }
-    fields.push(("Unit", UnitName::of(&definition.name).as_str().into()));
+    fields.push(("Unit", definition.unit().as_str().into()));
     Value::fields("entities.ListContainer", fields)
 }
 
@@ -287,7 +286,7 @@ pub(super) fn as_value(entry: &Entry, whole: bool, now: u64) -> Value {
         ("StartedAt", seconds(started(seen))),
         ("State", seen.state.as_str().into()),
         ("Status", status(seen, now).into()),
-        ("Unit", UnitName::of(&definition.name).as_str().into()),
+        ("Unit", definition.unit().as_str().into()),
     ];
     for (column, file) in NAMESPACES {
         fields.push((column, namespace(seen.pid, file).into()));

@@ -9,7 +9,6 @@ use super::{Observation, derive};
 use crate::api::Layout;
 use crate::definition::Definition;
 use crate::host::systemd::{ActiveState, Manager, SystemdError, UnitStatus, UnitSummary};
-use crate::types::UnitName;
 
 /// What systemd has loaded.
 #[derive(Debug)]
@@ -45,7 +44,7 @@ impl<'a> Bulk<'a> {
     /// # Errors
     /// systemd did not answer.
     pub fn observe(&self, definition: &Definition) -> Result<Observation, SystemdError> {
-        let name = UnitName::of(&definition.name);
+        let name = definition.unit();
         let mut facts = of_files(self.layout, definition);
         let status = match self.loaded.get(name.as_str()) {
             None => unloaded(facts.payload.is_some(), implied(&facts)),

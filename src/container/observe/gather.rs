@@ -10,7 +10,7 @@ use crate::api::{ExitRecord, LastStart, Layout, Payload};
 use crate::definition::Definition;
 use crate::host::systemd::{Manager, SystemdError, UnitStatus};
 use crate::store::read_bounded;
-use crate::types::{ContainerId, ContainerName, UnitName};
+use crate::types::{ContainerId, ContainerName};
 
 /// Longest file of a run, bytes.
 const MAX_FILE: u64 = 64 << 10;
@@ -143,7 +143,7 @@ pub fn observe(
     manager: &dyn Manager,
     definition: &Definition,
 ) -> Result<Observation, SystemdError> {
-    let unit = manager.status(&UnitName::of(&definition.name))?;
+    let unit = manager.status(&definition.unit())?;
     Ok(derive(&gather(layout, definition, unit)))
 }
 

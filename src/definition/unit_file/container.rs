@@ -8,6 +8,7 @@ use super::references::{container_of, image_of, service_of, volume_of};
 use super::service::{self, truth};
 use super::suggest::hint;
 use super::{Entry, FileError, FileSet, INSTANCE, Kind, Position, UnitFile, words};
+use crate::definition::mount::clean;
 use crate::definition::{Arity, OptionSpec, Options, options, refusal};
 use crate::types::ContainerName;
 
@@ -52,6 +53,8 @@ pub struct Container {
     pub command: Vec<String>,
     /// Options, in the order of the file.
     pub settings: Vec<Setting>,
+    /// Names of other files that it refers to.
+    pub refers: Vec<String>,
     /// Services of other files that it needs.
     pub requires: Vec<String>,
     /// Paths whose file systems must be mounted.
@@ -96,6 +99,7 @@ impl Container {
             set,
             directory: file.path.parent().unwrap_or(Path::new("/")),
             settings: Vec::new(),
+            refers: Vec::new(),
             requires: Vec::new(),
             mounts_for: Vec::new(),
             errors: Vec::new(),
@@ -124,6 +128,7 @@ impl Container {
                 from,
                 command: command.unwrap_or_default(),
                 settings: reader.settings,
+                refers: reader.refers,
                 requires: reader.requires,
                 mounts_for: reader.mounts_for,
                 reload,
@@ -164,6 +169,7 @@ struct Reader<'a> {
     /// Relative paths start here.
     directory: &'a Path,
     settings: Vec<Setting>,
+    refers: Vec<String>,
     requires: Vec<String>,
     mounts_for: Vec<String>,
     errors: Vec<FileError>,
@@ -275,6 +281,10 @@ impl Reader<'_> {
                 };
             }
             match value {
+                Some(_) if spec.flag == "restart" => {
+                    let text = "PodmanArgs=: use Restart= in [Service] instead of --restart";
+                    self.wrong(entry, text.to_owned());
+                }
                 Some(_) if ["name", "rm"].contains(&spec.flag) => {
                     self.wrong(entry, format!("PodmanArgs=: {name} is not for a unit file"));
                 }
@@ -348,7 +358,10 @@ impl Reader<'_> {
             (None, Some(entry)) => {
                 let path = self.expander.value(&entry.value);
                 let path = path.unwrap_or_else(|| entry.value.clone());
-                self.need(&path);
+                // What stands behind a colon is how it is used.
+                let (own, option) = path.rsplit_once(':').unwrap_or((&path, ""));
+                let used = option == "O" || option.starts_with("idmap");
+                self.need(if used { own } else { &path });
                 Some(From::Rootfs(path))
             }
             (Some(_), Some(entry)) => {
@@ -408,16 +421,20 @@ impl Reader<'_> {
 impl Reader<'_> {
     /// A file that must be there, and its service, which then is needed.
     fn refer(&mut self, name: &str, kind: Kind) -> Result<&UnitFile, String> {
-        let file = self.set.get(name).or_else(|| {
-            // An instance of a template that has no file of its own.
-            let (prefix, rest) = name.split_once('@')?;
-            let suffix = rest.rsplit_once('.')?.1;
-            self.set.get(&format!("{prefix}@.{suffix}"))
+        // An instance of a template may have no file of its own.
+        let template = name.split_once('@').and_then(|(prefix, rest)| {
+            let (_, suffix) = rest.rsplit_once('.')?;
+            Some(format!("{prefix}@.{suffix}"))
         });
-        let file = file.ok_or_else(|| format!("there is no file {name}"))?;
+        let names = std::iter::once(name.to_owned()).chain(template);
+        let mut found = names.filter_map(|name| Some((self.set.get(&name)?, name)));
+        let (file, name) = found
+            .next()
+            .ok_or_else(|| format!("there is no file {name}"))?;
         let service = service_of(kind, file);
         if !self.requires.contains(&service) {
             self.requires.push(service);
+            self.refers.push(name);
         }
         Ok(file)
     }
@@ -495,7 +512,7 @@ impl Reader<'_> {
     fn path(&self, path: &str) -> String {
         match path.starts_with('/') {
             true => path.to_owned(),
-            false => self.directory.join(path).display().to_string(),
+            false => clean(&self.directory.join(path).to_string_lossy()),
         }
     }
 

@@ -6,6 +6,7 @@
 mod check;
 mod container;
 mod expand;
+mod install;
 mod keys;
 mod kind;
 mod load;
@@ -26,6 +27,7 @@ use std::rc::Rc;
 pub use check::{check, notes};
 pub use container::{Container, From, Reload, Setting};
 pub use expand::Expander;
+pub use install::{id_of, links, passes, wants_network};
 pub use keys::known as known_keys;
 pub use kind::Kind;
 pub use load::{FileSet, Loaded, MAX_SIZE, host_specifiers};

@@ -158,6 +158,11 @@ pub(super) fn meaning(entry: &Entry) -> Result<Meaning, String> {
     Ok(Meaning::Option(flag, format!("{prefix}{value}")))
 }
 
+/// Whether a key becomes an option of the container.
+pub(super) fn compiled(key: &str) -> bool {
+    COMPILED.iter().any(|(own, ..)| *own == key)
+}
+
 /// A limit of systemd.exec(5), `SOFT[:HARD]` with `infinity` and sizes, as `--ulimit` has it.
 fn limit(value: &str) -> Result<String, String> {
     let one = |word: &str| {

@@ -37,6 +37,7 @@ pub(super) fn definition(command: &[&str], options: Options) -> Definition {
         },
         command: command.iter().map(|word| (*word).to_owned()).collect(),
         options,
+        deployed: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The unit of a container: one plan, rendered as a unit file or as properties for StartTransientUnit.
 
+mod deployed;
 mod escape;
 mod limits;
 mod render;
@@ -11,6 +12,7 @@ use crate::api::{Layout, journal};
 use crate::definition::{Definition, DeviceLimit};
 use crate::types::{Signal, UnitName};
 
+pub use deployed::{DeployFacts, Deployed, broken, deploy};
 pub use limits::{OWN_PIDS, is_overridden, limit_changes};
 pub use render::BusValue;
 
@@ -28,6 +30,8 @@ pub enum Section {
 pub enum Value {
     /// Free text.
     Text(String),
+    /// Text that is escaped as its key wants it.
+    Raw(String),
     /// yes or no.
     Bool(bool),
     /// A number of bytes.
@@ -169,7 +173,7 @@ impl Unit {
             Value::Fields(log_fields(definition)),
         );
         Self {
-            name: UnitName::of(name),
+            name: definition.unit(),
             properties,
         }
     }

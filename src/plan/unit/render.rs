@@ -55,9 +55,16 @@ fn join(words: impl Iterator<Item = String>) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn file_value(value: &Value) -> String {
+/// A path in a list, if systemd can read it there: it takes quotes off and resolves no escapes.
+pub(super) fn listed_path(path: &str) -> Option<String> {
+    let plain = !path.contains(['"', '\'', '\\']) && !path.chars().any(char::is_control);
+    plain.then(|| format!("\"{}\"", path.replace('%', "%%")))
+}
+
+pub(super) fn file_value(value: &Value) -> String {
     match value {
         Value::Text(text) => escape::line(text),
+        Value::Raw(text) => text.clone(),
         Value::Bool(on) => if *on { "yes" } else { "no" }.to_owned(),
         Value::Bytes(bytes) => bytes.to_string(),
         Value::Number(number) | Value::Max(Some(number)) => number.to_string(),
@@ -102,7 +109,7 @@ pub(super) fn bus_property(property: &Property) -> (&'static str, BusValue) {
     };
     let value = match &property.value {
         Value::Text(text) if key == "Documentation" => BusValue::Strings(vec![text.clone()]),
-        Value::Text(text) => BusValue::Str(text.clone()),
+        Value::Text(text) | Value::Raw(text) => BusValue::Str(text.clone()),
         Value::Bool(on) => BusValue::Bool(*on),
         Value::Bytes(bytes) => BusValue::U64(*bytes),
         Value::Number(number) | Value::Max(Some(number)) => BusValue::U64(*number),

@@ -16,6 +16,7 @@ fn definition() -> Definition {
             stop_timeout: Some(5),
             ..Options::default()
         },
+        deployed: None,
     }
 }
 

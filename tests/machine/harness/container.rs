@@ -45,6 +45,7 @@ impl Container {
             },
             command: ["sh", "-c", PAYLOAD].map(str::to_owned).to_vec(),
             options: Options::default(),
+            deployed: None,
         };
         Self { definition }
     }

@@ -1,0 +1,172 @@
+//! Containers of unit files: the generator, and what their units do.
+
+use crate::harness::{Lab, Suite};
+
+/// A file whose container has the busybox directory of the machine as its root, with a layer of its own.
+fn container(lab: &Lab, name: &str, keys: &str) {
+    let text = format!(
+        "[Container]\nRootfs=/usr/share/unitbox-lab/busybox:O\n\
+         Exec=sh -c \"trap 'exit 0' TERM; echo begin $$NAME; while :; do sleep 1 & wait $$!; done\"\n{keys}"
+    );
+    lab.write(&format!("/etc/unitbox/{name}.container"), text);
+}
+
+#[test]
+fn systemctl_starts_what_a_file_says() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh("mkdir -p /etc/unitbox").ok();
+    container(
+        &lab,
+        "web",
+        "Environment=NAME=first\nVolume=data.volume:/data\n[Service]\nRestart=on-failure\n[Install]\nWantedBy=multi-user.target\n",
+    );
+    container(&lab, "net", "Network=web.container\n");
+    container(&lab, "many@", "Environment=NAME=%i\n");
+    lab.write("/etc/unitbox/data.volume", "[Volume]\n");
+    lab.write(
+        "/etc/unitbox/bad.container",
+        "[Container]\nImgae=x\nImage=y\n",
+    );
+    lab.sh("systemctl daemon-reload && systemctl start web net many@one")
+        .ok();
+    let shown = lab.sh(
+        "systemctl is-active web net many@one data-volume; systemctl is-enabled web
+        systemctl show -P SourcePath web
+        unitbox ps --format '{{.Names}} {{.State}}' | sort
+        unitbox volume ls -q
+        unitbox exec systemd-web sh -c 'echo kept >/kept; echo data >/data/f; hostname >/dev/null; echo $NAME'
+        [ $(unitbox exec systemd-net readlink /proc/self/ns/net) = $(unitbox exec systemd-web readlink /proc/self/ns/net) ] && echo joined
+        unitbox exec systemd-many_one sh -c 'echo $NAME'
+        journalctl -u web -o cat | grep -x 'begin first'
+        journalctl CONTAINER_NAME=systemd-web -o cat | grep -c -x 'begin first'",
+    );
+    assert_eq!(
+        shown.ok(),
+        "active\nactive\nactive\nactive\ngenerated\n/etc/unitbox/web.container\nsystemd-many_one running\n\
+         systemd-net running\nsystemd-web running\nsystemd-data\nfirst\njoined\none\nbegin first\n1"
+    );
+    // The layer stays as long as the file does.
+    let kept = lab.sh(
+        "systemctl stop net; systemctl restart web; unitbox exec systemd-web cat /kept
+        systemctl stop web; unitbox start systemd-web; unitbox exec systemd-web cat /kept
+        unitbox stop systemd-web >/dev/null; systemctl is-active web; systemctl show -P Result web",
+    );
+    assert_eq!(kept.ok(), "kept\nsystemd-web\nkept\ninactive\nsuccess");
+    container(
+        &lab,
+        "web",
+        "Environment=NAME=second\nVolume=data.volume:/data\n",
+    );
+    let fresh = lab.sh(
+        "systemctl daemon-reload; systemctl start web; unitbox exec systemd-web sh -c 'cat /kept 2>/dev/null; cat /data/f; echo $NAME'
+        journalctl -u web -o cat | grep 'begins anew'",
+    );
+    assert_eq!(
+        fresh.ok(),
+        "data\nsecond\nthe file or its image has changed: container systemd-web begins anew"
+    );
+    // What the file decides is not for verbs.
+    lab.sh("unitbox update --memory 64m systemd-web").fails(125);
+    lab.sh("unitbox rename systemd-web other").fails(125);
+    let bad = lab.sh(
+        "systemctl start bad 2>/dev/null; echo $?; systemctl show -P StatusText bad
+        journalctl -u bad -o cat | grep Imgae; systemctl show -P LoadState bad",
+    );
+    let message = "bad.container:2: unknown key \"Imgae\" (did you mean Image?)";
+    assert_eq!(bad.ok(), format!("1\n{message}\n{message}\nloaded"));
+    // A removed container is made again.
+    let again = lab.sh(
+        "unitbox rm -f systemd-web >/dev/null; systemctl start web; systemctl is-active web; unitbox exec systemd-web cat /data/f
+        systemctl kill -s KILL --kill-whom=main web; sleep 3; systemctl is-failed web",
+    );
+    assert_eq!(again.ok(), "active\ndata\nfailed");
+    // Enabled ones come with the machine.
+    container(
+        &lab,
+        "web",
+        "Environment=NAME=third\n[Install]\nWantedBy=multi-user.target\n",
+    );
+    lab.reboot();
+    let booted = lab.sh("systemctl is-active web; unitbox exec systemd-web sh -c 'echo $NAME'");
+    assert_eq!(booted.ok(), "active\nthird");
+}
+
+#[test]
+fn what_is_no_file_stalls_no_reload() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh(
+        "mkdir -p /etc/unitbox; cd /etc/unitbox; mkfifo fifo.container; ln -s /dev/zero zero.container; ln -s loop.container loop.container
+        ln -s . itself; head -c 20M /dev/zero | tr '\\0' '#' >large.container; head -c 5000 /dev/urandom >garbage.container
+        seq -f 'x%g.txt' 100000 | xargs touch",
+    )
+    .ok();
+    container(&lab, "web", "");
+    let seen = lab.sh("timeout 60 systemctl daemon-reload; echo $?
+        systemctl show -P LoadState fifo zero loop large garbage web | grep . | paste -sd ' '
+        systemctl start web; systemctl is-active web
+        systemctl start fifo 2>/dev/null; systemctl show -P StatusText fifo");
+    assert_eq!(
+        seen.ok(),
+        "0\nloaded loaded loaded loaded loaded loaded\nactive\nfifo.container: not a regular file"
+    );
+}
+
+/// What Podman's units have and ours have not, on purpose: its storage, its monitor, its own names.
+const PODMANS: &str = "RequiresMountsFor=%t/containers|SyslogIdentifier=%N|NotifyAccess=all|Environment=PODMAN_SYSTEMD_UNIT=%n";
+/// Files with keys that this Podman does not know yet.
+const NEWER: [&str; 5] = ["limits", "reload", "reload-command", "security", "switches"];
+
+#[test]
+fn units_have_what_podmans_have() {
+    let lab = Lab::boot(Suite::Trixie);
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/units");
+    for entry in std::fs::read_dir(corpus).expect("there is a corpus") {
+        let path = entry.expect("it can be read").path();
+        let text = std::fs::read_to_string(&path).expect("it can be read");
+        let name = path
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let place = if text.contains("## error ") {
+            "bad"
+        } else {
+            "good"
+        };
+        let lines = text.lines().filter(|line| !line.starts_with("## "));
+        let text: Vec<&str> = lines.collect();
+        lab.sh("mkdir -p /opt/good /opt/bad").ok();
+        lab.write(&format!("/opt/{place}/{name}"), text.join("\n"));
+    }
+    let generator = "/usr/lib/systemd/system-generators/unitbox-generator";
+    let compared = lab.sh(&format!(
+        "mkdir -p /opt/theirs /opt/ours /opt/broken
+        QUADLET_UNIT_DIRS=/opt/good /usr/libexec/podman/quadlet -no-kmsg-log /opt/theirs 2>/dev/null
+        QUADLET_UNIT_DIRS=/opt/good {generator} -no-kmsg-log /opt/ours 2>&1
+        QUADLET_UNIT_DIRS=/opt/bad {generator} --no-kmsg-log /opt/broken 2>/dev/null
+        diff <(ls /opt/theirs) <(ls /opt/ours) | sed -n 's/^[<>] //p' | paste -sd ' '
+        flat() {{ awk '/^\\[/ {{ s = $0; next }} /=/ {{ print s $0 }}' $1 | grep -Ev '^.X-|Service.Exec|({PODMANS})$' | sort; }}
+        for path in /opt/theirs/*.service; do
+            diff <(flat $path) <(flat /opt/ours/${{path##*/}}) | sed -n \"s|^<|${{path##*/}}|p\"
+        done
+        for path in /opt/ours/*.service /opt/broken/*.service; do systemd-analyze verify --man=no $path 2>&1; done
+        [ $(ls /opt/broken | wc -l) -ge 30 ] && echo all"
+    ));
+    let newer = NEWER.map(|name| format!("{name}.service")).join(" ");
+    let text = compared.ok();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let mut first: Vec<&str> = lines.remove(0).split(' ').collect();
+    first.sort_unstable();
+    let mut newer: Vec<&str> = newer.split(' ').collect();
+    newer.sort_unstable();
+    assert_eq!(first, newer, "{text}");
+    // Limits are the container's, and one line has all paths.
+    let expected = [
+        "service-limits.service [Service]LimitNOFILE=1K:infinity",
+        "service-limits.service [Service]NoNewPrivileges=yes",
+        "volume-bind.service [Unit]RequiresMountsFor=/srv/data",
+        "volume-relative.service [Unit]RequiresMountsFor=/opt/good/data",
+        "all",
+    ];
+    assert_eq!(lines, expected, "{text}");
+}
