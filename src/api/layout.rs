@@ -121,6 +121,16 @@ impl Layout {
         self.run_container(id).join("bundle")
     }
 
+    /// Where the verb `mount` shows the root of a container.
+    pub fn mounted(&self, id: &ContainerId) -> PathBuf {
+        self.run().join("mounted").join(id.as_str())
+    }
+
+    /// Files that were given to a container to keep.
+    pub fn artifacts(&self, id: &ContainerId) -> PathBuf {
+        self.container(id).join("artifacts")
+    }
+
     /// Where what the runtime is to bind is mounted first: images, parts of volumes, secrets.
     pub fn mounts(&self, id: &ContainerId) -> PathBuf {
         self.run_container(id).join("mounts")

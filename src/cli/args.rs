@@ -7,8 +7,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
 use super::{
-    attach, containers, exec, info, init, inspect, kill, objects, pause, ps, restart, rm, start,
-    stats, stop, top, verify, wait,
+    attach, containers, exec, files, info, init, inspect, kill, objects, pause, ps, restart, rm,
+    start, stats, stop, top, verify, wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -123,6 +123,7 @@ fn container_verbs() -> Vec<Command> {
     ];
     verbs.extend(containers::verbs());
     verbs.extend(pause::commands());
+    verbs.extend(files::commands());
     verbs
 }
 

@@ -7,9 +7,10 @@ use super::error::CliError;
 use super::{command, output};
 
 /// The verbs whose words are names of containers.
-const ON_CONTAINERS: [&str; 17] = [
-    "attach", "exec", "inspect", "kill", "logs", "pause", "port", "rename", "restart", "rm",
-    "start", "stats", "stop", "top", "unpause", "update", "wait",
+const ON_CONTAINERS: [&str; 22] = [
+    "attach", "diff", "exec", "export", "inspect", "kill", "logs", "mount", "pause", "port",
+    "rename", "restart", "rm", "start", "stats", "stop", "top", "umount", "unmount", "unpause",
+    "update", "wait",
 ];
 
 pub(super) fn run(args: &ArgMatches) -> Result<u8, CliError> {

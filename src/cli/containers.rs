@@ -6,7 +6,9 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::error::CliError;
 use super::filter::Filters;
-use super::{Host, args, inspect, output, ps, select, stats, system, targets, top};
+use super::{
+    Host, args, artifact, files, inspect, output, ps, select, stats, system, targets, top,
+};
 use crate::api::ExitCode;
 use crate::container::observe::State;
 use crate::container::stop::Patience;
@@ -36,6 +38,7 @@ pub(super) fn verbs() -> Vec<Command> {
 pub(super) fn own_verbs() -> Vec<Command> {
     let name = || Arg::new("name").value_name("CONTAINER").required(true);
     vec![
+        artifact::command(),
         Command::new("cleanup")
             .about("Clean up behind a monitor that was killed")
             .arg(name()),
@@ -58,6 +61,7 @@ pub(super) fn own_verbs() -> Vec<Command> {
 /// `container VERB`; none: a verb that there is without `container`, too.
 pub(super) fn own(verb: &str, args: &ArgMatches, host: &Host) -> Option<Result<u8, CliError>> {
     Some(match verb {
+        "artifact" => artifact::run(args, host),
         "cleanup" => system::cleanup(args, host),
         "exists" => exists(args, host),
         "inspect" => inspect::containers(args, host),
@@ -67,9 +71,14 @@ pub(super) fn own(verb: &str, args: &ArgMatches, host: &Host) -> Option<Result<u
     })
 }
 
-/// `rename`, `port`, `top` and `stats`; none: another verb.
+/// `rename`, `port`, `top`, `stats` and the verbs on files; none: another verb.
 pub(super) fn run(verb: &str, args: &ArgMatches, host: &Host) -> Option<Result<u8, CliError>> {
     Some(match verb {
+        "cp" => files::copy(args, host),
+        "diff" => files::diff(args, host),
+        "export" => files::export(args, host),
+        "mount" => files::mount(args, host),
+        "unmount" => files::unmount(args, host),
         "port" => port(args, host),
         "rename" => renamed(args, host),
         "stats" => stats::run(args, host),

@@ -1,12 +1,14 @@
 //! The command line: Podman's verbs, flags and exit codes.
 
 mod args;
+mod artifact;
 mod attach;
 mod completion;
 mod containers;
 mod create;
 mod error;
 mod exec;
+mod files;
 mod filter;
 mod foreground;
 mod images;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::api::Layout;
-use crate::container::{exits, prepare, volumes};
+use crate::container::{exits, files, prepare, volumes};
 use crate::definition::Definition;
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
@@ -219,6 +219,12 @@ fn remove(layout: &Layout, id: &ContainerId, world: &mut dyn World) -> Vec<Clean
     }
     let run = layout.run_container(id);
     note(&mut errors, "remove", &run, world.remove_tree(&run));
+    let mounted = layout.mounted(id);
+    if let Err(error) = files::mounted::forget(layout, id) {
+        // To remove the tree now would pull it from under who sees it there.
+        note(&mut errors, "unmount", &mounted, Err(error));
+        return errors;
+    }
     let (path, hidden) = (layout.container(id), store::removing(layout, id));
     if let Err(error) = world.rename(&path, &hidden) {
         note(&mut errors, "remove", &path, Err(error));

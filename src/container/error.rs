@@ -57,6 +57,9 @@ pub enum ContainerError {
     /// A unit file that cannot be used.
     #[error("{0}")]
     UnitFile(String),
+    /// What was to be done with files makes no sense; in Podman's words where it has some.
+    #[error("{0}")]
+    Files(String),
     /// The payload could not be started.
     #[error("container {name}: start: {reason}")]
     Start {

@@ -12,6 +12,7 @@ pub mod environment;
 mod error;
 pub mod exec;
 mod exits;
+pub mod files;
 pub mod hold;
 pub mod kill;
 pub mod logs;

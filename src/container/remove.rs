@@ -2,7 +2,7 @@
 
 use super::observe::{derive, gather};
 use super::stop::{Patience, stop};
-use super::{ContainerError, Site, cleanup, dependencies, exits, unit};
+use super::{ContainerError, Site, cleanup, dependencies, exits, files, unit};
 use crate::api::{ExitRecord, Layout};
 use crate::definition::Definition;
 use crate::host::cgroup::UnitCgroup;
@@ -137,6 +137,8 @@ fn finish(
         site.manager.reset_failed(name)?;
     }
     remove_tree(&site.layout.run_container(id))?;
+    let mounted = site.layout.mounted(id);
+    files::mounted::forget(site.layout, id).map_err(ContainerError::io("unmount", mounted))?;
     Ok(store::remove(site.layout, lock, id)?)
 }
 

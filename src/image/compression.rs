@@ -8,7 +8,7 @@ use super::error::{Result, refused};
 
 /// How a stream is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compression {
+pub(crate) enum Compression {
     None,
     Gzip,
     Zstd,
@@ -16,7 +16,7 @@ pub(super) enum Compression {
 
 impl Compression {
     /// By the media type of a layer (OCI image-spec, layer.md; Docker's manifest v2).
-    pub(super) fn of_layer(media_type: &str) -> Result<Compression> {
+    pub(crate) fn of_layer(media_type: &str) -> Result<Compression> {
         const OCI: &str = "application/vnd.oci.image.layer.v1.tar";
         const OCI_FOREIGN: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
         const DOCKER: &str = "application/vnd.docker.image.rootfs.diff.tar";
@@ -35,7 +35,7 @@ impl Compression {
     }
 
     /// By the first bytes of a file.
-    pub(super) fn of_content(start: &[u8]) -> Compression {
+    pub(crate) fn of_content(start: &[u8]) -> Compression {
         match start {
             [0x1f, 0x8b, ..] => Compression::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
@@ -44,7 +44,7 @@ impl Compression {
     }
 
     /// A reader of the content; gzip files may have several members.
-    pub(super) fn reader<'a>(self, from: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    pub(crate) fn reader<'a>(self, from: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
         Ok(match self {
             Compression::None => Box::new(from),
             Compression::Gzip => Box::new(MultiGzDecoder::new(from)),

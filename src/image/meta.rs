@@ -16,11 +16,11 @@ use crate::sys::xattr::{get_xattr, list_xattrs, set_xattr};
 use super::tar_stream::Entry;
 
 /// The attribute of a directory that hides the lower ones (kernel, overlayfs.rst).
-pub(super) const OPAQUE: &str = "trusted.overlay.opaque";
+pub(crate) const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// Metadata to give to a file.
 #[derive(Clone, Debug)]
-pub(super) struct Meta {
+pub(crate) struct Meta {
     mode: u32,
     uid: u32,
     gid: u32,
@@ -30,7 +30,7 @@ pub(super) struct Meta {
 
 impl Meta {
     /// What an archive says.
-    pub(super) fn of_entry(entry: &Entry) -> Meta {
+    pub(crate) fn of_entry(entry: &Entry) -> Meta {
         let mut xattrs = entry.xattrs.clone();
         xattrs.retain(|(name, _)| belongs_to_images(name));
         Meta {
@@ -43,7 +43,7 @@ impl Meta {
     }
 
     /// What an unpacked file has.
-    pub(super) fn of_file(fd: impl AsFd) -> io::Result<Meta> {
+    pub(crate) fn of_file(fd: impl AsFd) -> io::Result<Meta> {
         let stat = stat(&fd)?;
         let mut xattrs = Vec::new();
         for name in list_xattrs(&fd)? {
@@ -64,7 +64,7 @@ impl Meta {
     }
 
     /// A directory that an archive needs and does not describe.
-    pub(super) fn implied_directory() -> Meta {
+    pub(crate) fn implied_directory() -> Meta {
         Meta {
             mode: 0o755,
             uid: 0,
@@ -76,7 +76,7 @@ impl Meta {
 
     /// Gives it to what is open (`O_PATH` is enough, symlinks too). The order matters: chown clears
     /// setuid bits and security.capability, and all of them touch no mtime, which comes last.
-    pub(super) fn apply(&self, fd: impl AsFd) -> io::Result<()> {
+    pub(crate) fn apply(&self, fd: impl AsFd) -> io::Result<()> {
         chown(&fd, self.uid, self.gid)?;
         if stat(&fd)?.st_mode & S_IFMT != S_IFLNK {
             chmod(&fd, self.mode)?;
@@ -105,7 +105,7 @@ impl Meta {
 
 /// Attributes of overlayfs would let a layer redirect lookups in the layers below it; labels of
 /// SELinux are the host's.
-fn belongs_to_images(name: &OsStr) -> bool {
+pub(crate) fn belongs_to_images(name: &OsStr) -> bool {
     let name = name.as_bytes();
     !name.starts_with(b"trusted.overlay.")
         && !name.starts_with(b"user.overlay.")
@@ -113,12 +113,12 @@ fn belongs_to_images(name: &OsStr) -> bool {
 }
 
 /// Whether this is overlayfs' mark of a deleted file: a character device 0:0.
-pub(super) fn is_whiteout(fd: impl AsFd) -> io::Result<bool> {
+pub(crate) fn is_whiteout(fd: impl AsFd) -> io::Result<bool> {
     let stat = stat(fd)?;
     Ok(stat.st_mode & S_IFMT == nix::libc::S_IFCHR && stat.st_rdev == 0)
 }
 
 /// Whether it is a directory.
-pub(super) fn is_dir(fd: impl AsFd) -> io::Result<bool> {
+pub(crate) fn is_dir(fd: impl AsFd) -> io::Result<bool> {
     Ok(stat(fd)?.st_mode & S_IFMT == S_IFDIR)
 }

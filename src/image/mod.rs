@@ -10,7 +10,7 @@
 //! Everything is staged beside its place (`.part-*`), made durable, and renamed; index.json comes
 //! last. What a crash leaves is staged garbage, which the next change of the store removes.
 
-mod compression;
+pub(crate) mod compression;
 mod config;
 mod digest;
 mod document;
@@ -20,12 +20,12 @@ mod limits;
 mod load;
 mod local;
 mod lower;
-mod meta;
+pub(crate) mod meta;
 pub mod overlay;
 pub mod reference;
 mod remove;
 mod sweep;
-mod tar_stream;
+pub(crate) mod tar_stream;
 #[cfg(test)]
 mod tests;
 mod unpack;

@@ -16,7 +16,7 @@ const MAX_SEGMENTS: usize = 100_000;
 
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     File,
     HardLink,
     Symlink,
@@ -28,26 +28,26 @@ pub(super) enum Kind {
 
 /// One member of an archive, its extension headers applied.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) kind: Kind,
+pub(crate) struct Entry {
+    pub(crate) kind: Kind,
     /// As written; may be absolute or climb.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The target of a link.
-    pub(super) link: PathBuf,
+    pub(crate) link: PathBuf,
     /// Permission bits, setuid and the like included.
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
     /// Seconds and nanoseconds.
-    pub(super) mtime: (i64, i64),
+    pub(crate) mtime: (i64, i64),
     /// Length of the file once it is written, holes included.
-    pub(super) size: u64,
+    pub(crate) size: u64,
     /// Offset and length of the data in a sparse file; `None` if it has no holes.
-    pub(super) segments: Option<Vec<(u64, u64)>>,
+    pub(crate) segments: Option<Vec<(u64, u64)>>,
     /// Major and minor number of a device.
-    pub(super) device: (u32, u32),
+    pub(crate) device: (u32, u32),
     /// Extended attributes, in the order of the archive.
-    pub(super) xattrs: Vec<(OsString, Vec<u8>)>,
+    pub(crate) xattrs: Vec<(OsString, Vec<u8>)>,
 }
 
 /// What the extension headers before an entry said.
@@ -65,7 +65,7 @@ struct Extensions {
 
 /// An archive that is read once, front to back; reading it gives the content of the entry that
 /// [`TarStream::next_entry`] gave last.
-pub(super) struct TarStream<R> {
+pub(crate) struct TarStream<R> {
     inner: R,
     /// Content of this entry still to read, and the padding behind it.
     left: u64,
@@ -77,7 +77,7 @@ fn bad<T>(why: impl Into<String>) -> io::Result<T> {
 }
 
 impl<R: Read> TarStream<R> {
-    pub(super) fn new(inner: R) -> Self {
+    pub(crate) fn new(inner: R) -> Self {
         TarStream {
             inner,
             left: 0,
@@ -85,12 +85,12 @@ impl<R: Read> TarStream<R> {
         }
     }
 
-    pub(super) fn into_inner(self) -> R {
+    pub(crate) fn into_inner(self) -> R {
         self.inner
     }
 
     /// The next member; `None` at the end of the archive.
-    pub(super) fn next_entry(&mut self) -> io::Result<Option<Entry>> {
+    pub(crate) fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         let mut extensions = Extensions::default();
         loop {
             let Some(header) = self.header()? else {

@@ -13,6 +13,7 @@ mod duties;
 mod errors;
 mod exec;
 mod faults;
+mod files;
 mod harness;
 mod hooks;
 mod images;

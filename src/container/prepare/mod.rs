@@ -22,7 +22,7 @@ mod userns;
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::api::{LastStart, Layout};
 use crate::container::{apparmor, cleanup, conf, selinux};
@@ -40,7 +40,7 @@ use crate::types::{ContainerId, Signal};
 pub use error::PrepareError;
 use error::effect;
 pub(super) use isolation::host_capabilities;
-pub(super) use root::defaults;
+pub(super) use root::{defaults, files_are_mounted};
 pub use user::UserError;
 
 /// What the monitor needs to create and keep the container.
@@ -155,6 +155,28 @@ pub fn prepare(
         warnings,
         definition,
     })
+}
+
+/// Mounts the root of a container that does not run, for its files only, where a run has it; gives its mapping too.
+pub(super) fn root_alone(
+    definition: &Definition,
+    layout: &Layout,
+    world: &mut dyn World,
+) -> Result<(PathBuf, Option<Mapping>), PrepareError> {
+    let conf = conf::load(layout, &definition.options.conf)?;
+    let labels = selinux::prepare(definition, layout, &conf, world)?;
+    let place = root::Place {
+        definition,
+        layout,
+        context: labels.as_ref().map(|labels| labels.mount.to_string()),
+    };
+    let made = root::make(&place, &conf, world)?;
+    Ok((made.rootfs, made.mapping))
+}
+
+/// Where the ids of an automatic mapping are on record.
+pub(super) fn automatic_ids(layout: &Layout, id: &ContainerId) -> PathBuf {
+    layout.run_container(id).join(userns::RECORD)
 }
 
 /// Looks users up in a root that runs: in its own account files, which are untrusted.

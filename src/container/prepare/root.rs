@@ -14,6 +14,7 @@ use crate::host::world::{IdMap, MappedBind, Overlay, World};
 use crate::image::{Image, Images};
 use crate::plan::bundle::{ImageDefaults, Mapping, map_file};
 use crate::plan::conf::Conf;
+use crate::sys::mountinfo::{MountInfo, read_mountinfo};
 
 /// The container's root, and what its image says.
 pub(super) struct Made {
@@ -151,6 +152,12 @@ fn mount(
         effect("make directory", dir, world.make_dir(dir, mode))?;
     }
     let target = overlay.target.clone();
+    // One upper directory has one mount (overlayfs.rst, "Sharing and copying layers").
+    let held = layout.mounted(&definition.id);
+    if files_are_mounted(&held) {
+        let bound = world.bind_inside(&held, Path::new("."), &target);
+        return effect("bind root at", &target, bound).map(|()| target);
+    }
     let overlay = match mapping.filter(|_| overlay.idmap.is_some()) {
         None => overlay,
         Some(mapping) if shifted::are_there(&own) => shifted::make(&own, overlay, mapping, world)?,
@@ -164,6 +171,12 @@ fn mount(
     };
     effect("mount overlay at", &target, world.mount_overlay(&overlay))?;
     Ok(target)
+}
+
+/// Whether the verb `mount` has mounted a container here.
+pub(in crate::container) fn files_are_mounted(held: &Path) -> bool {
+    let is_there = |info: &MountInfo| info.mount_point == held;
+    held.exists() && read_mountinfo().is_ok_and(|mounts| mounts.iter().any(is_there))
 }
 
 /// On disk, files belong to the ids of the container: its root owns what root owns in the image.

@@ -26,7 +26,7 @@ const LARGEST: u64 = 1 << 20;
 /// Nobody: no reason to map all that is below.
 const NOBODY: u32 = 65534;
 /// Where a container's automatic ids are on record, below its run directory.
-const RECORD: &str = "userns";
+pub(super) const RECORD: &str = "userns";
 
 /// The mapping; none for a container in the host's user namespace. `layers` are the image's, the topmost first.
 pub(super) fn mapping(

@@ -1,0 +1,202 @@
+//! What a container has changed in the files of its image: its layer for changes, read as it is.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::api::Layout;
+use crate::container::ContainerError;
+use crate::definition::{Definition, Source};
+use crate::image::Images;
+use crate::image::meta::OPAQUE;
+use crate::sys::paths::Root;
+use crate::sys::xattr::get_xattr;
+
+/// What has become of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// It is other than in the image, or is a directory in which something is.
+    Changed,
+    /// It is new.
+    Added,
+    /// It is gone.
+    Deleted,
+}
+
+/// One change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// What has become of it.
+    pub kind: Kind,
+    /// Absolute path in the container.
+    pub path: PathBuf,
+}
+
+/// The layers below one for changes, the topmost first.
+struct Below(Vec<PathBuf>);
+
+impl Below {
+    /// What the image has at a path, relative to its root.
+    fn find(&self, path: &Path) -> Option<fs::Metadata> {
+        for layer in &self.0 {
+            match fs::symlink_metadata(layer.join(path)) {
+                Ok(about) if is_whiteout(&about) => return None,
+                Ok(about) => return Some(about),
+                Err(_) => {}
+            }
+            if self.hides(layer, path) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Whether a layer says that what lower ones have at a path is gone.
+    fn hides(&self, layer: &Path, path: &Path) -> bool {
+        path.ancestors()
+            .skip(1)
+            .any(|parent| match fs::symlink_metadata(layer.join(parent)) {
+                Ok(about) if about.is_dir() => is_opaque(&layer.join(parent)),
+                Ok(_) => true,
+                Err(_) => false,
+            })
+    }
+
+    fn names(&self, path: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for layer in &self.0 {
+            let entries = fs::read_dir(layer.join(path))
+                .into_iter()
+                .flatten()
+                .flatten();
+            for name in entries.map(|entry| PathBuf::from(entry.file_name())) {
+                if !found.contains(&name) && self.find(&path.join(&name)).is_some() {
+                    found.push(name);
+                }
+            }
+        }
+        found
+    }
+}
+
+fn is_whiteout(about: &fs::Metadata) -> bool {
+    about.file_type().is_char_device() && about.rdev() == 0
+}
+
+fn is_opaque(path: &Path) -> bool {
+    let value = Root::open(path).and_then(|dir| get_xattr(&dir, OPAQUE));
+    value.is_ok_and(|value| value.as_deref() == Some(b"y"))
+}
+
+/// What a start itself makes, which nobody has changed.
+const OWN: &[&str] = &[
+    "/dev",
+    "/etc/hostname",
+    "/etc/hosts",
+    "/etc/mtab",
+    "/etc/resolv.conf",
+    "/proc",
+    "/run",
+    "/run/.containerenv",
+    "/run/notify",
+    "/run/secrets",
+    "/sys",
+];
+
+/// Whether a path is a start's own, or a directory that is changed for its sake only.
+fn is_own(change: &Change, all: &[Change]) -> bool {
+    let own = |path: &Path| OWN.iter().any(|own| path == Path::new(own));
+    let below = |other: &&Change| other.path != change.path && other.path.starts_with(&change.path);
+    let mut inside = all.iter().filter(below).peekable();
+    let for_own =
+        change.kind == Kind::Changed && inside.peek().is_some() && inside.all(|c| own(&c.path));
+    own(&change.path) || for_own
+}
+
+/// All changes, in the order of their paths. A directory of the host that is the root as it is has none.
+///
+/// # Errors
+/// The image is gone, or the layer cannot be read.
+pub fn changes(layout: &Layout, definition: &Definition) -> Result<Vec<Change>, ContainerError> {
+    let upper = layout.rootfs(&definition.id).join("upper");
+    let below = match &definition.source {
+        Source::Image { id, .. } => Images::open(&layout.state())?.resolve(id)?.lower_dirs(),
+        Source::Rootfs { path } if definition.options.files.rootfs_overlay => vec![path.into()],
+        Source::Rootfs { .. } => return Ok(Vec::new()),
+    };
+    let mut found = Vec::new();
+    match visit(&upper, &Below(below), Path::new(""), false, &mut found) {
+        // It never ran.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        result => result.map_err(ContainerError::io("read", upper))?,
+    }
+    let all = found.clone();
+    // Only the few around what a start makes can be its own.
+    found.retain(|change| {
+        let around = OWN
+            .iter()
+            .any(|own| Path::new(own).starts_with(&change.path));
+        !(around && is_own(change, &all))
+    });
+    found.sort_by(|one, other| {
+        let bytes = |change: &Change| change.path.as_os_str().as_bytes().to_owned();
+        bytes(one).cmp(&bytes(other))
+    });
+    Ok(found)
+}
+
+fn is_same_directory(before: &fs::Metadata, now: &fs::Metadata) -> bool {
+    let key = |about: &fs::Metadata| (about.mode(), about.mtime(), about.mtime_nsec());
+    before.is_dir() && now.is_dir() && key(before) == key(now)
+}
+
+/// The layer is ours, and links in it are read, never followed.
+fn visit(
+    upper: &Path,
+    below: &Below,
+    directory: &Path,
+    new: bool,
+    found: &mut Vec<Change>,
+) -> io::Result<()> {
+    for entry in fs::read_dir(upper.join(directory))? {
+        let entry = entry?;
+        let path = directory.join(entry.file_name());
+        let about = match entry.metadata() {
+            Ok(about) => about,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        let before = (!new).then(|| below.find(&path)).flatten();
+        let mut say = |kind, path: &Path| {
+            let path = Path::new("/").join(path);
+            found.push(Change { kind, path });
+        };
+        if is_whiteout(&about) {
+            if before.is_some() {
+                say(Kind::Deleted, &path);
+            }
+            continue;
+        }
+        match &before {
+            // It is here for what is in it.
+            Some(before) if is_same_directory(before, &about) => {}
+            Some(_) => say(Kind::Changed, &path),
+            None => say(Kind::Added, &path),
+        }
+        if about.is_dir() {
+            let opaque = is_opaque(&upper.join(&path));
+            if opaque && before.as_ref().is_some_and(fs::Metadata::is_dir) {
+                for name in below.names(&path) {
+                    if fs::symlink_metadata(upper.join(&path).join(&name)).is_err() {
+                        say(Kind::Deleted, &path.join(&name));
+                    }
+                }
+            }
+            let new = !before.as_ref().is_some_and(fs::Metadata::is_dir);
+            visit(upper, below, &path, new, found)?;
+        }
+    }
+    Ok(())
+}
