@@ -108,6 +108,6 @@ mod tests {
         for verb in ON_CONTAINERS {
             assert!(grammar.find_subcommand(verb).is_some(), "{verb}");
         }
-        assert!(script(Shell::Fish).contains("__fish_seen_subcommand_from attach exec"));
+        assert!(script(Shell::Fish).contains("__fish_seen_subcommand_from attach diff"));
     }
 }

@@ -16,12 +16,15 @@ const LARGEST_ID: u32 = 0o777_7777;
 /// A tar stream in the making.
 pub(super) struct Archive<W: Write> {
     to: Builder<W>,
+    /// All files belong to this user and group.
+    owner: Option<(u32, u32)>,
 }
 
 impl<W: Write> Archive<W> {
-    pub(super) fn new(to: W) -> Self {
+    pub(super) fn new(to: W, owner: Option<(u32, u32)>) -> Self {
         Self {
             to: Builder::new(to),
+            owner,
         }
     }
 }
@@ -41,14 +44,16 @@ impl<W: Write> Sink for Archive<W> {
         if link.len() > SHORT {
             records.push(("linkpath".to_owned(), link.to_owned()));
         }
-        for (what, id) in [("uid", entry.uid), ("gid", entry.gid)] {
+        let (uid, gid) = self.owner.unwrap_or((entry.uid, entry.gid));
+        for (what, id) in [("uid", uid), ("gid", gid)] {
             if id > LARGEST_ID {
                 records.push((what.to_owned(), id.to_string().into_bytes()));
             }
         }
-        let (seconds, nanos) = entry.mtime;
-        if nanos != 0 || seconds < 0 {
-            records.push(("mtime".to_owned(), decimal(seconds, nanos).into_bytes()));
+        // Whole seconds, as in Podman's archives; those before 1970 do not fit the header.
+        let (seconds, _) = entry.mtime;
+        if seconds < 0 {
+            records.push(("mtime".to_owned(), seconds.to_string().into_bytes()));
         }
         for (name, value) in &entry.xattrs {
             let Some(name) = name.to_str() else {
@@ -68,8 +73,8 @@ impl<W: Write> Sink for Archive<W> {
             Kind::Fifo => EntryType::Fifo,
         });
         header.set_mode(entry.mode);
-        header.set_uid(entry.uid.min(LARGEST_ID).into());
-        header.set_gid(entry.gid.min(LARGEST_ID).into());
+        header.set_uid(uid.min(LARGEST_ID).into());
+        header.set_gid(gid.min(LARGEST_ID).into());
         header.set_mtime(seconds.max(0) as u64);
         header.set_size(entry.size);
         header.set_device_major(entry.device.0)?;
@@ -96,14 +101,4 @@ impl<W: Write> Sink for Archive<W> {
 fn put_name(field: &mut [u8; SHORT], name: &[u8]) {
     let length = name.len().min(SHORT);
     field[..length].copy_from_slice(&name[..length]);
-}
-
-fn decimal(seconds: i64, nanos: i64) -> String {
-    match (seconds, nanos) {
-        (_, 0) => seconds.to_string(),
-        (0.., _) => format!("{seconds}.{nanos:09}"),
-        // -1.5 is the end of second -2 and a half.
-        _ if seconds == -1 => format!("-0.{:09}", 1_000_000_000 - nanos),
-        _ => format!("{}.{:09}", seconds + 1, 1_000_000_000 - nanos),
-    }
 }

@@ -158,7 +158,7 @@ pub fn copy(
     let to = side(to, target);
     match (from, to) {
         (Some(from), Some(to)) => tree_to_tree(site, &from, &to, options),
-        (Some(from), None) => tree_to_stream(&from),
+        (Some(from), None) => tree_to_stream(site, &from, options),
         (None, Some(to)) => stream_to_tree(site, &to, options),
         (None, None) => refuse("name or ID cannot be empty"),
     }
@@ -193,10 +193,15 @@ fn find(from: &Side) -> Result<Found, ContainerError> {
     let directory = is_dir(&node).map_err(failed())?;
     let text = from.path().as_os_str().as_bytes();
     let contents = directory && (text == b"." || text == b"/" || text.ends_with(b"/."));
-    // The kernel's word for where it is; the name, at least, is that in the container too.
+    // The kernel's word for where it is; the name, at least, is that in the container too. Of a link of the host the
+    // name is its own, of one of a container that of its target, as in Podman.
     let link = fs::read_link(format!("/proc/self/fd/{}", node.as_raw_fd())).map_err(failed())?;
-    let typed = from.path().file_name().unwrap_or(OsStr::new(""));
-    let name = link.file_name().unwrap_or(typed).to_owned();
+    let (typed, real) = (from.path().file_name(), link.file_name());
+    let name = match from {
+        Side::Host(_) => typed.or(real),
+        Side::Container(..) => real.or(typed),
+    };
+    let name = name.unwrap_or(OsStr::new("")).to_owned();
     Ok(Found {
         node,
         name,
@@ -288,10 +293,14 @@ fn tree_to_tree(
     .map_err(failed())
 }
 
-fn tree_to_stream(from: &Side) -> Result<(), ContainerError> {
+fn tree_to_stream(site: Site<'_>, from: &Side, options: Options) -> Result<(), ContainerError> {
     let found = find(from)?;
+    let owner = match (from, options.archive) {
+        (Side::Container(definition, opened, _), true) => Some(user(site, definition, opened)?),
+        _ => None,
+    };
     let failed = || ContainerError::io("copy", from.path());
-    let mut sink = archive::Archive::new(io::BufWriter::new(io::stdout().lock()));
+    let mut sink = archive::Archive::new(io::BufWriter::new(io::stdout().lock()), owner);
     let mut walk = Walk::new(&mut sink, Shift::default());
     let walked = match found.contents {
         true => {

@@ -42,7 +42,7 @@ pub fn export(
 ) -> Result<(), ContainerError> {
     let opened = open(site, definition, Scope::Root)?;
     let failed = || ContainerError::io("export", definition.name.as_str());
-    let mut sink = archive::Archive::new(to);
+    let mut sink = archive::Archive::new(to, None);
     let mut walk = walk::Walk::new(&mut sink, Shift::default());
     walk.contents(opened.root(), "".as_ref())
         .and_then(|()| sink.finish())
