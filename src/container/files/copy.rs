@@ -24,6 +24,7 @@ use crate::image::compression::Compression;
 use crate::image::tar_stream::TarStream;
 use crate::store::copy_tree::Shift;
 use crate::sys::paths::{Root, stat};
+use crate::sys::userns::as_owner;
 
 /// Where something is, or shall be.
 #[derive(Clone, Debug)]
@@ -383,7 +384,12 @@ fn with_tree(
                 shift: opened.shift().clone(),
             };
             let below = or_here(directory).to_owned();
-            Ok(work(&mut Tree::new(opened.root(), below, how)))
+            let mut tree = Tree::new(opened.root(), below, how);
+            // Where ids are mapped, who has none there can make nothing.
+            Ok(match opened.shift().owner(0, 0) {
+                (0, 0) => work(&mut tree),
+                (uid, gid) => as_owner(uid, gid, || work(&mut tree)),
+            })
         }
     }
 }

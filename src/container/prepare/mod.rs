@@ -164,6 +164,8 @@ pub(super) fn root_alone(
     world: &mut dyn World,
 ) -> Result<(PathBuf, Option<Mapping>), PrepareError> {
     let conf = conf::load(layout, &definition.options.conf)?;
+    let bundle = layout.bundle(&definition.id);
+    effect("make directory", &bundle, world.make_dir(&bundle, 0o700))?;
     let labels = selinux::prepare(definition, layout, &conf, world)?;
     let place = root::Place {
         definition,
