@@ -22,7 +22,7 @@ use crate::store;
 use crate::sys::mount;
 use crate::sys::paths::Root;
 use crate::sys::process::start_ticks;
-use crate::types::{ContainerId, UnitName};
+use crate::types::ContainerId;
 
 /// Longest wait for a start or a stop that is under way.
 const TIME: Duration = Duration::from_secs(20);

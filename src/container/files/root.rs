@@ -23,7 +23,7 @@ use crate::store::{self, ContainerLock};
 use crate::sys::mount::{Attr, Change, make_private, open_tree_clone};
 use crate::sys::paths::{Root, stat};
 use crate::sys::process::start_ticks;
-use crate::types::{UnitName, VolumeName};
+use crate::types::VolumeName;
 
 /// Longest wait for a start or a stop that is under way.
 const TIME: Duration = Duration::from_secs(20);
