@@ -228,13 +228,20 @@ pub(super) fn export(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         .truncate(true)
         .mode(0o600)
         .open(path);
-    let mut to = BufWriter::new(file.map_err(CliError::io("open", &shown))?);
+    let mut to = BufWriter::new(file.map_err(|error| not_opened(&shown, &error))?);
     let exported = written(files::export(site, &definition, &mut to), &mut to, &shown);
     if exported.is_err() && fs::symlink_metadata(path).is_ok_and(|about| about.is_file()) {
         // Half an archive is none.
         let _ = fs::remove_file(path);
     }
     exported
+}
+
+/// In Go's words.
+fn not_opened(path: &str, error: &io::Error) -> CliError {
+    let reason = error.to_string().to_lowercase();
+    let reason = reason.split(" (os error").next().unwrap_or_default();
+    CliError::Usage(format!("open {path}: {reason}"))
 }
 
 fn written(

@@ -63,22 +63,6 @@ impl Below {
                 Err(_) => false,
             })
     }
-
-    fn names(&self, path: &Path) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        for layer in &self.0 {
-            let entries = fs::read_dir(layer.join(path))
-                .into_iter()
-                .flatten()
-                .flatten();
-            for name in entries.map(|entry| PathBuf::from(entry.file_name())) {
-                if !found.contains(&name) && self.find(&path.join(&name)).is_some() {
-                    found.push(name);
-                }
-            }
-        }
-        found
-    }
 }
 
 fn is_whiteout(about: &fs::Metadata) -> bool {
@@ -179,22 +163,17 @@ fn visit(
             }
             continue;
         }
+        let opaque = about.is_dir() && is_opaque(&upper.join(&path));
         match &before {
+            // Podman's word for what was taken away and made again.
+            Some(_) if opaque => say(Kind::Deleted, &path),
             // It is here for what is in it.
             Some(before) if is_same_directory(before, &about) => {}
             Some(_) => say(Kind::Changed, &path),
             None => say(Kind::Added, &path),
         }
         if about.is_dir() {
-            let opaque = is_opaque(&upper.join(&path));
-            if opaque && before.as_ref().is_some_and(fs::Metadata::is_dir) {
-                for name in below.names(&path) {
-                    if fs::symlink_metadata(upper.join(&path).join(&name)).is_err() {
-                        say(Kind::Deleted, &path.join(&name));
-                    }
-                }
-            }
-            let new = !before.as_ref().is_some_and(fs::Metadata::is_dir);
+            let new = opaque || !before.as_ref().is_some_and(fs::Metadata::is_dir);
             visit(upper, below, &path, new, found)?;
         }
     }
