@@ -149,20 +149,26 @@ const CREATE: &str =
     "$E create --name c --network none -v /opt/bind:/vol localhost/files sleep 1000 >/dev/null";
 
 #[test]
-fn copies_are_podmans_in_every_state() {
-    let lab = lab();
-    side_by_side(&lab, "created", CREATE);
-    side_by_side(&lab, "running", &format!("{CREATE}; $E start c >/dev/null"));
-    side_by_side(
-        &lab,
-        "paused",
-        &format!("{CREATE}; $E start c >/dev/null; $E pause c >/dev/null"),
-    );
-    side_by_side(
-        &lab,
-        "exited",
-        &format!("{CREATE}; $E start c >/dev/null; $E stop -t 0 c >/dev/null"),
-    );
+fn copies_are_podmans_where_nothing_ran() {
+    side_by_side(&lab(), "created", CREATE);
+}
+
+#[test]
+fn copies_are_podmans_while_it_runs() {
+    let make = format!("{CREATE}; $E start c >/dev/null");
+    side_by_side(&lab(), "running", &make);
+}
+
+#[test]
+fn copies_are_podmans_while_it_is_paused() {
+    let make = format!("{CREATE}; $E start c >/dev/null; $E pause c >/dev/null");
+    side_by_side(&lab(), "paused", &make);
+}
+
+#[test]
+fn copies_are_podmans_after_its_end() {
+    let make = format!("{CREATE}; $E start c >/dev/null; $E stop -t 0 c >/dev/null");
+    side_by_side(&lab(), "exited", &make);
 }
 
 #[test]
