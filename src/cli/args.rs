@@ -201,7 +201,8 @@ fn other_verbs() -> Vec<Command> {
             .hide(true)
             .about("Verbs for shipped units")
             .subcommand_required(true)
-            .subcommand(Command::new("restore").about("Make what a boot has taken")),
+            .subcommand(Command::new("restore").about("Make what a boot has taken"))
+            .subcommand(super::system::settle_command()),
     ]
 }
 

@@ -1,13 +1,26 @@
-//! Verbs for the shipped units: `system restore`, `container cleanup`.
+//! Verbs for the shipped units and the monitor: `system restore`, `system settle`, `container cleanup`.
 
-use clap::ArgMatches;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::Host;
 use super::error::CliError;
+use crate::api::ExitCode;
+use crate::container::deploy::{self, Deployment};
 use crate::container::restore;
-use crate::types::NameError;
+use crate::host::cgroup::UnitCgroup;
+use crate::host::world;
+use crate::sys::time::realtime;
+use crate::types::{ContainerId, ContainerName, NameError, UnitName, chain};
+
+/// The verb of a monitor, whose standard error nobody reads: what would be said there is printed too.
+pub(super) const SETTLE: &str = "settle";
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    if let Some((SETTLE, args)) = args.subcommand() {
+        return settle(args, host);
+    }
     debug_assert_eq!(args.subcommand_name(), Some("restore"));
     let systemd = host.systemd()?;
     restore::restore(host.site(&systemd))?;
@@ -19,5 +32,50 @@ pub(super) fn cleanup(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let refused = |error: NameError| CliError::Usage(error.to_string());
     let systemd = host.systemd()?;
     restore::clean_up(host.site(&systemd), &name.parse().map_err(refused)?)?;
+    Ok(0)
+}
+
+pub(super) fn settle_command() -> Command {
+    let word = |name: &'static str| Arg::new(name).long(name).required(true);
+    Command::new(SETTLE)
+        .about("Write the container of a unit file down, for its monitor")
+        .arg(word("unit").value_parser(|word: &str| word.parse::<UnitName>()))
+        .arg(word("id").value_parser(|word: &str| word.parse::<ContainerId>()))
+        .arg(
+            word("file")
+                .action(ArgAction::Append)
+                .value_parser(value_parser!(PathBuf)),
+        )
+        .arg(
+            Arg::new("name")
+                .required(true)
+                .value_parser(|word: &str| word.parse::<ContainerName>()),
+        )
+}
+
+/// A monitor reads what this prints: warnings, and the error with its exit code.
+fn settle(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let unit = args.get_one::<UnitName>("unit").expect("clap demands it");
+    let files: Vec<PathBuf> = args
+        .get_many("file")
+        .expect("clap demands it")
+        .cloned()
+        .collect();
+    let deployment = Deployment {
+        unit,
+        files: &files,
+        name: args.get_one("name").expect("clap demands it"),
+        id: args.get_one("id").expect("clap demands it"),
+        now: u64::try_from(realtime().as_micros()).unwrap_or(u64::MAX),
+    };
+    let settled = UnitCgroup::enter()
+        .map_err(|error| (ExitCode::Error.number(), chain(&error)))
+        .and_then(|cgroup| {
+            deploy::settle(&host.layout, &deployment, &cgroup, &mut world::Host)
+                .map_err(|error| (error.exit_code(), chain(&error)))
+        });
+    if let Err((code, text)) = settled {
+        println!("{}{code} {}", deploy::ERROR, text.replace('\n', "; "));
+    }
     Ok(0)
 }

@@ -2,6 +2,9 @@
 
 use clap::ArgMatches;
 use tracing::Level;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use super::system::SETTLE;
 
 /// Logs to standard error from the level of `--log-level` or UNITBOX_LOG on; warnings without them.
 pub(super) fn start(matches: &ArgMatches) {
@@ -10,9 +13,16 @@ pub(super) fn start(matches: &ArgMatches) {
     let level = wished
         .and_then(|word| word.parse().ok())
         .unwrap_or(Level::WARN);
+    let verb = matches
+        .subcommand()
+        .and_then(|(_, args)| args.subcommand_name());
+    let writer = match verb == Some(SETTLE) {
+        true => BoxMakeWriter::new(std::io::stdout),
+        false => BoxMakeWriter::new(std::io::stderr),
+    };
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .without_time()
         .with_ansi(false)
         .with_target(false)

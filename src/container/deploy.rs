@@ -19,6 +19,9 @@ use crate::host::world::World;
 use crate::store;
 use crate::types::{ContainerId, ContainerName, UnitName};
 
+/// What a line of the program that settles begins with, if it tells why it failed; an exit code and the reason follow.
+pub const ERROR: &str = "error ";
+
 /// What a unit was started for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Deployment<'a> {

@@ -186,7 +186,7 @@ pub fn kill(group: &Path) -> io::Result<()> {
 /// # Errors
 /// The group's processes cannot be listed, or live on after [`DEATH_TIME`].
 pub fn kill_strays(group: &Path) -> io::Result<()> {
-    let family = [getpid().as_raw(), getppid().as_raw()];
+    let family = family();
     let deadline = boottime() + DEATH_TIME;
     loop {
         let text = match fs::read_to_string(group.join("cgroup.procs")) {
@@ -209,6 +209,22 @@ pub fn kill_strays(group: &Path) -> io::Result<()> {
         }
         thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// This process and those that it works for, itself first: a program that a worker runs must not end its monitor.
+fn family() -> Vec<i32> {
+    let mut family = vec![getpid().as_raw(), getppid().as_raw()];
+    while let Some(parent) = family.last().copied().and_then(parent) {
+        family.push(parent);
+    }
+    family
+}
+
+/// The parent of a process (proc_pid_status(5)); none of the first one.
+fn parent(pid: i32) -> Option<i32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let parent = text.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    parent.trim().parse().ok().filter(|parent| *parent != 0)
 }
 
 /// Removes a group and those below it, which the payload may have made; gone is good. A process that was killed holds

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
@@ -12,16 +13,18 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::journal;
 use super::launch::{self, Launch};
 use super::mirror::{Mirror, Pids};
-use super::setup::Context;
+use super::setup::{Context, FileUnit};
 use crate::api::{ExitCode, LastStart};
 use crate::container::cleanup;
-use crate::container::deploy::{self, Deployment};
+use crate::container::deploy;
 use crate::container::hold;
 use crate::container::prepare::{self, Prepared, RunFacts};
 use crate::definition::LogDriver;
 use crate::host::failpoint::{self, Who};
+use crate::host::filter::Filter;
 use crate::host::restart_count::restarts_of;
 use crate::host::runtime::{Command, Runtime};
+use crate::host::world::World;
 use crate::lifecycle::{Policy, StopTimeout};
 use crate::plan::unit;
 use crate::sys::exec::Exec;
@@ -98,15 +101,7 @@ fn prepare_and_become(
     };
     let mut world = failpoint::host(Who::Prepare);
     if let Some(own) = &context.deployed {
-        let deployment = Deployment {
-            unit: &own.unit,
-            files: &own.files,
-            name: &context.name,
-            id: &context.id,
-            now: run.now,
-        };
-        deploy::settle(&context.layout, &deployment, &context.cgroup, &mut world)
-            .map_err(|error| (error.exit_code(), error.into()))?;
+        settle(context, own, &mut world)?;
     }
     let prepared = prepare::prepare(&context.id, &run, &mut world)
         .map_err(|error| (error.exit_code(), error.into()))?;
@@ -137,6 +132,52 @@ fn prepare_and_become(
         .stderr(streams.stderr.as_fd())
         .exec_now();
     Err(ours(Box::new(error)))
+}
+
+/// Longest time that it may take to read a unit file and to write its container down.
+const SETTLE_TIME: Duration = Duration::from_secs(60);
+
+/// Lets the client write the container of a unit file down. It has all that reads options, images and configuration;
+/// with that, this program would be half as large again.
+fn settle(context: &Context, own: &FileUnit, world: &mut dyn World) -> Result<(), Failure> {
+    let ours = |error: io::Error| (ExitCode::Error.number(), Box::new(error).into());
+    let monitor = std::env::current_exe().map_err(ours)?;
+    let prefix = monitor.ancestors().nth(3).unwrap_or(Path::new("/usr"));
+    let mut args = vec![
+        "unitbox".to_owned(),
+        format!("--root={}", context.layout.root().display()),
+        "system".to_owned(),
+        "settle".to_owned(),
+        format!("--unit={}", own.unit),
+        format!("--id={}", context.id),
+    ];
+    let files = own.files.iter();
+    args.extend(files.map(|file| format!("--file={}", file.display())));
+    args.extend(["--".to_owned(), context.name.to_string()]);
+    let client = Filter {
+        program: prefix.join("bin/unitbox"),
+        args,
+        // A unit file may name variables of its unit.
+        env: std::env::vars().collect(),
+        time: SETTLE_TIME,
+    };
+    let said = world.run_filter(&client, "").map_err(|error| {
+        let text = format!("{}: {error}", client.program.display());
+        ours(io::Error::other(text))
+    })?;
+    for line in said.lines() {
+        match line
+            .strip_prefix(deploy::ERROR)
+            .and_then(|rest| rest.split_once(' '))
+        {
+            Some((code, text)) => {
+                let code = code.parse().unwrap_or(ExitCode::Error.number());
+                return Err((code, text.into()));
+            }
+            None => tracing::warn!("{}", line.trim_start().trim_start_matches("WARN ")),
+        }
+    }
+    Ok(())
 }
 
 /// How often the policy has restarted the container. systemd counts that, and need not be asked before the first start of
@@ -228,7 +269,7 @@ fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch 
     Launch {
         policy: Policy {
             stop_signal: prepared.stop_signal,
-            stop_timeout: StopTimeout::After(std::time::Duration::from_secs(timeout)),
+            stop_timeout: StopTimeout::After(Duration::from_secs(timeout)),
         },
         held: context.held,
         interactive: options.interactive,
