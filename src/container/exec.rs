@@ -166,9 +166,33 @@ pub fn start(
         }),
         Err(error) => {
             let _ = fs::remove_file(&files.pid);
-            Err(error)
+            match ends_now(payload, &error) {
+                true => Err(ExecError::State(State::Exited)),
+                false => Err(error),
+            }
         }
     }
+}
+
+/// Whether the runtime has failed because there was nowhere to go any more, whatever it says: a payload's init ends after
+/// all others.
+fn ends_now(payload: &Payload, error: &ExecError) -> bool {
+    let missing = ExitCode::NotFound.number();
+    let mut looks = match error {
+        ExecError::Failed { code, .. } if *code != missing => 10,
+        _ => 1,
+    };
+    while looks > 0 {
+        match super::kill::open(payload) {
+            Ok(init) if !init.has_ended().unwrap_or(true) => {}
+            _ => return true,
+        }
+        looks -= 1;
+        if looks > 0 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+    false
 }
 
 fn plan(

@@ -5,9 +5,10 @@ use std::io;
 
 use super::observe::{Exit, Observation, State, derive, gather};
 use super::{ContainerError, Site, dependencies, unit};
-use crate::api::{Ended, ExitRecord};
+use crate::api::{Ended, ExitCode, ExitRecord};
 use crate::definition::Definition;
 use crate::host::systemd::{JobResult, SystemdError, UnitStatus};
+use crate::store;
 
 /// Starts a container; one that runs is left alone. Returns when its payload runs (or ran).
 ///
@@ -68,7 +69,8 @@ pub(super) fn launch(
         started.map_err(|error| without_space(site, definition, error))?
     } else {
         unit::refresh(site, definition, &status)?;
-        site.manager.start(&name)?
+        let started = site.manager.start(&name);
+        started.map_err(|error| refused(site, definition, error))?
     };
     Ok((status, result))
 }
@@ -116,20 +118,22 @@ pub(super) fn failed(
         let text = fs::read_to_string(site.layout.removed_exit(&definition.id)).ok()?;
         ExitRecord::parse(&text).ok().map(Exit::Recorded)
     };
+    let unstarted = |exit: Exit| match exit {
+        Exit::Recorded(ExitRecord {
+            ended: Ended::Unstarted { code, reason },
+            nonce,
+            ..
+        }) if nonce != before.invocation_id => Some((code, reason)),
+        _ => None,
+    };
     // When a `--rm` container is gone, its record has moved, and what the unit alone tells is less.
-    let exit = removed().or(after.exit);
-    if let Some(Exit::Recorded(ExitRecord {
-        ended: Ended::Unstarted { code, reason },
-        nonce,
-        ..
-    })) = &exit
-        && *nonce != before.invocation_id
-    {
-        return ContainerError::Start {
-            name,
-            code: *code,
-            reason: reason.clone(),
-        };
+    let told = removed().and_then(unstarted).or_else(|| {
+        let what = overtaken(site, definition, &status, result)?;
+        let code = ExitCode::Error.number();
+        Some((code, format!("it was {what} meanwhile")))
+    });
+    if let Some((code, reason)) = told.or_else(|| after.exit.and_then(unstarted)) {
+        return ContainerError::Start { name, code, reason };
     }
     let reason = format!(
         "systemd's job ended as {} ({}); see journalctl -u {unit}",
@@ -138,7 +142,39 @@ pub(super) fn failed(
     );
     ContainerError::Start {
         name,
-        code: 125,
+        code: ExitCode::Error.number(),
         reason,
     }
+}
+
+/// What is wrong with a start that systemd has refused: whoever removes a container takes its unit first.
+fn refused(site: Site<'_>, definition: &Definition, error: SystemdError) -> ContainerError {
+    if error.is_no_such_unit() {
+        // Held until all is gone; one that cannot be taken tells nothing.
+        let _end = store::lock(site.layout, &definition.id);
+        if !site.layout.container(&definition.id).is_dir() {
+            return ContainerError::Start {
+                name: definition.name.clone(),
+                code: ExitCode::Error.number(),
+                reason: "it was removed meanwhile".to_owned(),
+            };
+        }
+    }
+    error.into()
+}
+
+/// What somebody else did to a container while it was being started; his traces have replaced those of the start.
+fn overtaken(
+    site: Site<'_>,
+    definition: &Definition,
+    now: &UnitStatus,
+    result: &JobResult,
+) -> Option<&'static str> {
+    if !site.layout.container(&definition.id).is_dir() {
+        return Some("removed");
+    }
+    if *result == JobResult::Canceled {
+        return Some("stopped");
+    }
+    (!now.active_state.is_over()).then_some("stopped, and started again,")
 }

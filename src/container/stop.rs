@@ -1,12 +1,17 @@
 //! Stops a container: an ordered stop of its unit.
 
 use std::io;
+use std::time::Duration;
 
 use super::{ContainerError, Site};
 use crate::definition::Definition;
-use crate::host::systemd::JobResult;
+use crate::host::systemd::{ActiveState, JobResult};
 use crate::store::{StoreError, write_atomic};
 use crate::types::RestartPolicy;
+use crate::types::UnitName;
+
+/// How often a run that is ending is looked at.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// How long a payload may take to end after the stop signal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,13 +62,34 @@ pub fn stop(
         // systemd refuses to stop a frozen unit.
         site.manager.thaw(&unit)?;
     }
-    match site.manager.stop(&unit)? {
-        JobResult::Done => Ok(()),
-        result => Err(ContainerError::Job {
-            name: definition.name.clone(),
-            verb: "stop",
-            result: result.as_str().to_owned(),
-        }),
+    loop {
+        match site.manager.stop(&unit)? {
+            JobResult::Done => return Ok(()),
+            // Somebody's start has taken the job's place: it waits for the end of this run, and so do we.
+            JobResult::Canceled if has_ended(site, &unit, &status.invocation_id)? => return Ok(()),
+            JobResult::Canceled => {}
+            result => {
+                return Err(ContainerError::Job {
+                    name: definition.name.clone(),
+                    verb: "stop",
+                    result: result.as_str().to_owned(),
+                });
+            }
+        }
+    }
+}
+
+/// Waits for the end of a run that is ending; whether it has ended, whatever runs now.
+fn has_ended(site: Site<'_>, unit: &UnitName, run: &str) -> Result<bool, ContainerError> {
+    loop {
+        let status = site.manager.status(unit)?;
+        if status.active_state.is_over() || status.invocation_id != run {
+            return Ok(true);
+        }
+        if status.active_state != ActiveState::Deactivating {
+            return Ok(false);
+        }
+        std::thread::sleep(LOOK);
     }
 }
 
@@ -87,5 +113,51 @@ fn request_timeout(site: Site<'_>, definition: &Definition, text: &str) -> Resul
     match write_atomic(&path, text.as_bytes(), 0o600) {
         Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Layout;
+    use crate::definition::{Options, Source, VERSION};
+    use crate::host::systemd::fake::FakeManager;
+    use crate::host::systemd::{LoadState, UnitStatus};
+    use crate::types::ContainerId;
+
+    /// A start that takes the place of a stop does not undo it: the stop is ordered again until the run has ended.
+    #[test]
+    fn a_stop_that_was_canceled_is_ordered_again() {
+        let manager = FakeManager::default();
+        let layout = Layout::new("/nowhere");
+        let site = Site {
+            layout: &layout,
+            manager: &manager,
+        };
+        let definition = Definition {
+            version: VERSION,
+            id: ContainerId::from_random([7; 32]),
+            name: "web".parse().unwrap(),
+            created: 1,
+            deployed: None,
+            source: Source::Rootfs {
+                path: "/".to_owned(),
+            },
+            command: Vec::new(),
+            options: Options::default(),
+        };
+        let unit = UnitName::of(&definition.name);
+        let running = UnitStatus {
+            load_state: LoadState::Loaded,
+            active_state: ActiveState::Active,
+            invocation_id: "one".to_owned(),
+            ..UnitStatus::not_found()
+        };
+        manager.set(&unit, running);
+        manager.script(Ok(JobResult::Canceled));
+        stop(site, &definition, Patience::Own).unwrap();
+        let stops = manager.calls();
+        let stops = stops.iter().filter(|call| call.starts_with("stop "));
+        assert_eq!(stops.count(), 2);
     }
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The host: messages, logs, packages, cgroups.
 
-DEPS=(mmdebstrap debian-archive-keyring systemd-container jq gcc libc6-dev)
+DEPS=(mmdebstrap debian-archive-keyring systemd-container jq gcc libc6-dev tmux)
 
 say() { printf 'lab: %s\n' "$*" >&2; }
 

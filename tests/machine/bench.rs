@@ -8,7 +8,7 @@ use crate::run::ROOTFS;
 
 /// Shell functions without a process of their own: `quiet VAR` waits until nothing happens and sets the usage so far in
 /// microseconds; `nap` waits so many seconds.
-const METER: &str = r#"
+pub(crate) const METER: &str = r#"
 exec {never}<> <(:)
 nap() { read -r -t $1 -u $never || :; }
 usage() { local key value; while read -r key value; do if [ $key = usage_usec ]; then printf -v $1 %s $value; return; fi; done < /sys/fs/cgroup/cpu.stat; }
@@ -16,7 +16,7 @@ quiet() { local before after; usage before; while nap 0.3; usage after; [ $((aft
 median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 "#;
 
-fn number(text: &str) -> f64 {
+pub(crate) fn number(text: &str) -> f64 {
     text.trim()
         .parse()
         .unwrap_or_else(|_| panic!("a number, not {text:?}"))

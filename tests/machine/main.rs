@@ -4,7 +4,9 @@
 //! Run them as root: `cargo nextest run --config-file tests/nextest.toml --test machine`.
 
 mod bench;
+mod bench_verbs;
 mod bus;
+mod clients;
 mod conf;
 mod dependencies;
 mod deploy;
@@ -25,6 +27,7 @@ mod leaks;
 mod limits;
 mod logs;
 mod mounts;
+mod one_stop;
 mod process;
 mod restart;
 mod run;
@@ -35,6 +38,7 @@ mod smoke;
 mod stop;
 mod terminal;
 mod text;
+mod tmux;
 mod truth;
 mod unit;
 mod users;

@@ -102,6 +102,19 @@ impl Systemd {
         Ok(session)
     }
 
+    /// A connection of its own to start a job with: the bus lets through the end of that job only, while systemd sends
+    /// every signal of every unit to each that is connected to its own socket. Where there is no bus, that has to do.
+    pub(super) fn job_session(&self) -> Result<Rc<Session>, SystemdError> {
+        match Link::connect(&system_bus(&self.root), Kind::Bus) {
+            Ok(link) => {
+                let kind = Kind::Bus;
+                self.disconnect();
+                Ok(Rc::new(Session { link, kind }))
+            }
+            Err(_) => self.session(),
+        }
+    }
+
     /// One call of the manager's interface. It is repeated once if the connection has died meanwhile.
     pub(super) fn call<B>(
         &self,

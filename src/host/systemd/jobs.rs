@@ -105,8 +105,8 @@ impl Systemd {
     where
         B: Serialize + DynamicType,
     {
-        let session = self.session()?;
-        let watched = watch(&session, method, body);
+        let session = self.job_session()?;
+        let watched = watch(&session, unit, method, body);
         let Some(seen) = session.link.run_until(watched, self.interrupt) else {
             self.interrupt.store(false, Ordering::Release);
             return Err(interrupted(action, unit));
@@ -191,7 +191,12 @@ fn interrupted(action: &'static str, unit: &UnitName) -> SystemdError {
 ///
 /// No Subscribe: systemd sends JobRemoved to whoever started the job anyway, and Subscribe would make it send the
 /// changes of every unit to the bus.
-async fn watch<B>(session: &Session, method: &'static str, body: &B) -> zbus::Result<Seen>
+async fn watch<B>(
+    session: &Session,
+    unit: &UnitName,
+    method: &'static str,
+    body: &B,
+) -> zbus::Result<Seen>
 where
     B: Serialize + DynamicType,
 {
@@ -202,7 +207,7 @@ where
         .interface(MANAGER)?
         .member("JobRemoved")?;
     if let Some(name) = session.destination() {
-        rule = rule.sender(name)?;
+        rule = rule.sender(name)?.arg(2, unit.as_str())?;
     }
     let mut ends = Ends {
         stream: MessageStream::for_match_rule(rule.build(), connection, None).await?,

@@ -1,0 +1,222 @@
+//! What a container may do, step by step, whoever asks.
+//!
+//! A verb that takes time is several steps: others may act between two of them, but each step is legal in some states only,
+//! and the answer that the verb gave must have been true at one of its steps.
+
+/// The state of one name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum State {
+    /// No container has this name.
+    Absent,
+    /// It never ran, or its last start was given up.
+    Created,
+    /// A start goes on.
+    Starting,
+    /// The payload runs.
+    Running,
+    /// It is frozen.
+    Paused,
+    /// It was told to end, by a stop.
+    Stopping,
+    /// It was sent a signal that ends it; nobody waits for that.
+    Dying,
+    /// It has ended.
+    Exited,
+}
+
+/// What a client did.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Verb {
+    Create,
+    Run,
+    Start,
+    Stop,
+    Restart,
+    Kill,
+    Pause,
+    Unpause,
+    Remove,
+    RemoveForce,
+    Exec,
+    /// `ps` or `inspect`.
+    Look,
+}
+
+/// What it was told.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Answer {
+    Done,
+    /// Of [`Verb::Look`]: the word for its state.
+    Is(Word),
+    NoSuch,
+    InUse,
+    /// It is in a state in which this cannot be done.
+    Improper,
+    /// It was stopped meanwhile.
+    Overtaken,
+}
+
+/// The words of `ps`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Word {
+    Created,
+    Running,
+    Paused,
+    Stopping,
+    Exited,
+    Removing,
+}
+
+/// How far a verb is: 0 before its first step.
+pub(super) type Phase = u8;
+
+/// Its last step is behind it.
+pub(super) const DONE: Phase = 9;
+
+use Answer::{Done, Improper, InUse, Is, NoSuch, Overtaken};
+use State::{Absent, Created, Dying, Exited, Paused, Running, Starting, Stopping};
+
+/// What the next step of a verb with this answer may be: the state after it, and the verb's phase.
+pub(super) fn steps(verb: Verb, answer: Answer, phase: Phase, state: State) -> Vec<(State, Phase)> {
+    let here = |legal: bool| if legal { vec![(state, DONE)] } else { vec![] };
+    match (verb, answer) {
+        // What was there at the first step may be gone at the last.
+        (Verb::Create | Verb::RemoveForce, NoSuch) => vec![],
+        (_, NoSuch) => here(state == Absent && (verb != Verb::Run || phase > 0)),
+        (Verb::Create | Verb::Run, InUse) => here(state != Absent),
+        (Verb::Create, Done) => match state {
+            Absent => vec![(Created, DONE)],
+            _ => vec![],
+        },
+        (Verb::Run, Done | Overtaken | Improper) if phase == 0 => match state {
+            Absent => vec![(Created, 1)],
+            _ => vec![],
+        },
+        (Verb::Run | Verb::Start, Done | Overtaken) => start(answer, phase, state),
+        (Verb::Run | Verb::Start, Improper) => here(matches!(state, Paused | Absent)),
+        (Verb::Restart, Improper) => here(matches!(state, Paused | Absent)),
+        (Verb::Restart, Done | Overtaken) => restart(answer, phase, state),
+        (Verb::Stop, Done) => stop(phase, state),
+        (Verb::Kill, Done) => match state {
+            Starting | Running | Paused | Dying => vec![(Dying, DONE)],
+            Stopping => vec![(Stopping, DONE)],
+            Absent | Created | Exited => vec![],
+        },
+        (Verb::Kill, Improper) => here(!matches!(state, Running | Paused)),
+        (Verb::Pause, Done) => match state {
+            Starting | Running => vec![(Paused, DONE)],
+            Dying | Stopping => vec![(state, DONE)],
+            Absent | Created | Paused | Exited => vec![],
+        },
+        (Verb::Pause, Improper) => here(state != Running),
+        (Verb::Unpause, Done) => match state {
+            Paused => vec![(Running, DONE)],
+            Dying | Stopping => vec![(state, DONE)],
+            Absent | Created | Starting | Running | Exited => vec![],
+        },
+        (Verb::Unpause, Improper) => here(state != Paused),
+        (Verb::Remove, Done) => remove(phase, state),
+        (Verb::Remove, Improper) => here(!matches!(state, Absent | Created | Exited)),
+        (Verb::RemoveForce, Done) => remove_force(phase, state),
+        (Verb::Exec, Done) => here(matches!(state, Starting | Running | Dying | Stopping)),
+        (Verb::Exec, Improper) => here(state != Running),
+        (Verb::Exec, Overtaken) => match (phase, state) {
+            (0, Starting | Running | Dying | Stopping) => vec![(state, 1)],
+            (1, Running | Paused) => vec![],
+            (1, _) => vec![(state, DONE)],
+            _ => vec![],
+        },
+        (Verb::Look, Is(word)) => here(looks(state, word)),
+        (Verb::Look, _) | (_, Is(_) | InUse | Overtaken | Improper) => vec![],
+    }
+}
+
+fn start(answer: Answer, phase: Phase, state: State) -> Vec<(State, Phase)> {
+    let begun = 5;
+    if phase < begun {
+        return match state {
+            Created | Exited | Starting if answer == Overtaken => {
+                vec![(Starting, begun), (state, 1)]
+            }
+            Created | Exited | Starting => vec![(Starting, begun)],
+            // It runs already, as far as anybody can tell.
+            Running | Dying if answer == Done => vec![(state, DONE)],
+            // What was there, or was just made, is gone before it is started.
+            Absent if answer == Overtaken && phase > 0 => vec![(state, DONE)],
+            Paused | Running | Dying | Stopping if answer == Overtaken => vec![(state, 1)],
+            // The run that ends is waited for.
+            Running | Stopping | Dying | Paused | Absent => vec![],
+        };
+    }
+    match (answer, state) {
+        (Done, Starting) => vec![(Running, DONE)],
+        // Somebody has acted on what runs.
+        (Done, Running | Paused | Stopping | Dying | Exited | Absent) => vec![(state, DONE)],
+        (Overtaken, Created | Stopping | Dying | Exited | Absent) => vec![(state, DONE)],
+        _ => vec![],
+    }
+}
+
+fn stop(phase: Phase, state: State) -> Vec<(State, Phase)> {
+    match (phase, state) {
+        (0, Absent) => vec![],
+        (0, Created | Exited) => vec![(state, DONE)],
+        (_, Starting) => vec![(Created, DONE), (Stopping, 1)],
+        (0, Running | Paused | Dying | Stopping) => vec![(Stopping, 1)],
+        (_, Stopping) => vec![(Exited, DONE)],
+        // It was stopped, and whatever came then is another's.
+        (_, Exited | Created | Absent | Running | Paused | Dying) => vec![(state, DONE)],
+    }
+}
+
+fn restart(answer: Answer, phase: Phase, state: State) -> Vec<(State, Phase)> {
+    match (phase, state) {
+        (0, Running | Dying | Stopping) => vec![(Stopping, 1)],
+        (0, Created | Exited | Starting) => start(answer, phase, state),
+        (0, Absent | Paused) => vec![],
+        (1, Stopping) => vec![(Exited, 2)],
+        (1, Exited | Created | Absent) => vec![(state, 2)],
+        (1, Dying | Running | Paused | Starting) => vec![(state, 2)],
+        _ => start(answer, phase, state),
+    }
+}
+
+fn remove(phase: Phase, state: State) -> Vec<(State, Phase)> {
+    match (phase, state) {
+        (0, Created | Exited) => vec![(Absent, DONE), (state, 1)],
+        (0, Absent) => vec![],
+        (0, _) => vec![(state, 1)],
+        (_, Created | Exited) => vec![(Absent, DONE)],
+        // Another has removed it meanwhile.
+        (_, Absent) => vec![(Absent, DONE)],
+        _ => vec![],
+    }
+}
+
+fn remove_force(phase: Phase, state: State) -> Vec<(State, Phase)> {
+    match state {
+        Absent => vec![(Absent, DONE)],
+        Created | Exited => vec![(Absent, DONE)],
+        Starting => vec![(Created, 1), (Stopping, 1)],
+        Running | Paused | Dying => vec![(Stopping, 1)],
+        Stopping if phase == 0 => vec![(Stopping, 1)],
+        Stopping => vec![(Exited, 1)],
+    }
+}
+
+fn looks(state: State, word: Word) -> bool {
+    match word {
+        Word::Created => matches!(state, Created | Starting),
+        Word::Running => matches!(state, Starting | Running | Dying),
+        Word::Paused => state == Paused,
+        Word::Stopping => matches!(state, Stopping | Dying),
+        Word::Exited => state == Exited,
+        // The moment before it is gone.
+        Word::Removing => matches!(state, Absent | Created | Exited),
+    }
+}
+
+/// What happens without a verb.
+pub(super) fn by_itself(state: State) -> Option<State> {
+    (state == Dying).then_some(Exited)
+}
