@@ -13,3 +13,11 @@ pub const CONTAINER_ID_FULL: &str = "CONTAINER_ID_FULL";
 pub const CONTAINER_TAG: &str = "CONTAINER_TAG";
 /// The image's name.
 pub const IMAGE_NAME: &str = "IMAGE_NAME";
+
+/// Marks what came by standard error, whatever its priority: the facility `user` (syslog(3)), as the journal's stream
+/// protocol takes it with the priority.
+pub const STDERR: u8 = 1 << 3;
+/// SYSLOG_FACILITY= of what came by standard error.
+pub const STDERR_FACILITY: &str = "1";
+/// SYSLOG_FACILITY= of what the monitor says itself: systemd connects it as a daemon.
+pub const OWN_FACILITY: &str = "3";

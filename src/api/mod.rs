@@ -2,6 +2,7 @@
 
 pub mod client;
 pub mod dbus;
+pub mod event;
 mod exit_record;
 pub mod journal;
 mod layout;

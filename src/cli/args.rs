@@ -7,8 +7,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
 use super::{
-    attach, containers, exec, files, info, init, inspect, kill, objects, pause, ps, restart, rm,
-    start, stats, stop, top, verify, wait,
+    attach, containers, events, examples, exec, files, info, init, inspect, kill, logs, objects,
+    pause, ps, restart, rm, start, stats, stop, top, trace, verify, wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -17,6 +17,10 @@ use crate::definition::{Arity, ConfFiles, OptionSpec, Options, options, refusal}
 
 /// The whole grammar, for parsing, completion and man pages.
 pub fn command() -> Command {
+    examples::add(grammar())
+}
+
+fn grammar() -> Command {
     Command::new("unitbox")
         .about("Containers as real systemd units, with no daemon")
         .version(env!("CARGO_PKG_VERSION"))
@@ -35,7 +39,7 @@ pub fn command() -> Command {
             Arg::new("log-level")
                 .long("log-level")
                 .value_name("LEVEL")
-                .value_parser(["trace", "debug", "info", "warn", "error"])
+                .value_parser(trace::LEVELS.map(|(word, _)| word))
                 .help("Log to standard error from this level on (UNITBOX_LOG, warn)"),
         )
         .arg(
@@ -114,10 +118,7 @@ fn container_verbs() -> Vec<Command> {
         inspect::command(true),
         stats::command(),
         top::command(),
-        Command::new("logs")
-            .about("Show what a container wrote")
-            .arg(switch("follow", Some('f'), "Go on until it ends"))
-            .arg(Arg::new("container").value_name("CONTAINER").required(true)),
+        logs::command(),
         rm::command(),
         super::update::command(option),
     ];
@@ -184,6 +185,7 @@ fn image_verbs() -> Vec<Command> {
 
 fn other_verbs() -> Vec<Command> {
     vec![
+        events::command(),
         info::command(),
         verify::command(),
         Command::new("version")

@@ -1,17 +1,10 @@
-//! `completion`: from the grammar itself, and the names of the containers that there are.
+//! `completion`: from the grammar itself, and the names of what there is, by the kind of what a verb takes.
 
-use clap::ArgMatches;
+use clap::{ArgMatches, Command};
 use clap_complete::{Shell, generate};
 
 use super::error::CliError;
 use super::{command, output};
-
-/// The verbs whose words are names of containers.
-const ON_CONTAINERS: [&str; 22] = [
-    "attach", "diff", "exec", "export", "inspect", "kill", "logs", "mount", "pause", "port",
-    "rename", "restart", "rm", "start", "stats", "stop", "top", "umount", "unmount", "unpause",
-    "update", "wait",
-];
 
 pub(super) fn run(args: &ArgMatches) -> Result<u8, CliError> {
     let shell = match args.get_one::<String>("shell").map(String::as_str) {
@@ -31,26 +24,96 @@ fn script(shell: Shell) -> String {
     match shell {
         Shell::Bash => text + &bash(),
         Shell::Fish => text + &fish(),
-        _ => text,
+        _ => zsh(&text),
     }
 }
 
-/// A name has no character that a shell takes for anything else.
-const NAMES: &str = "unitbox ps --all --format '{{.Names}}' 2>/dev/null";
+/// What the words of a verb name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Containers,
+    Images,
+    Volumes,
+    Secrets,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Containers, Self::Images, Self::Volumes, Self::Secrets];
+
+    /// What lists the names; none of them has a character that a shell takes for anything else.
+    fn list(self) -> &'static str {
+        match self {
+            Self::Containers => "unitbox ps --all --format '{{.Names}}' 2>/dev/null",
+            Self::Images => "unitbox images --format '{{.Repository}}:{{.Tag}}' 2>/dev/null",
+            Self::Volumes => "unitbox volume ls --quiet 2>/dev/null",
+            Self::Secrets => "unitbox secret ls --format '{{.Name}}' 2>/dev/null",
+        }
+    }
+
+    /// Of a verb, from what its grammar calls the first word that is no option.
+    fn of(group: Option<&str>, verb: &Command) -> Option<Self> {
+        let word = verb.get_positionals().find(|word| !word.is_hide_set())?;
+        let name = word.get_value_names()?.first()?.as_str();
+        match (group, verb.get_name()) {
+            // A name that is not there yet.
+            (_, "create") if !name.starts_with("IMAGE") => None,
+            _ if name.starts_with("CONTAINER") => Some(Self::Containers),
+            _ if name.starts_with("IMAGE") => Some(Self::Images),
+            (Some("volume"), _) => Some(Self::Volumes),
+            (Some("secret"), _) => Some(Self::Secrets),
+            (Some("image"), _) => Some(Self::Images),
+            (Some("container") | None, "inspect") => Some(Self::Containers),
+            _ => None,
+        }
+    }
+}
+
+/// Every verb that takes names: its group, itself, and what it takes.
+fn with_names() -> Vec<(Option<String>, String, Kind)> {
+    let grammar = command();
+    let mut found = Vec::new();
+    for verb in grammar.get_subcommands() {
+        let name = verb.get_name().to_owned();
+        if let Some(kind) = Kind::of(None, verb) {
+            found.push((None, name.clone(), kind));
+        }
+        for below in verb.get_subcommands() {
+            if let Some(kind) = Kind::of(Some(&name), below) {
+                found.push((Some(name.clone()), below.get_name().to_owned(), kind));
+            }
+        }
+    }
+    found
+}
 
 fn bash() -> String {
-    let verbs = ON_CONTAINERS.join("|");
+    let mut cases = String::new();
+    for kind in Kind::ALL {
+        let verbs = with_names().into_iter().filter(|(_, _, of)| *of == kind);
+        let verbs = verbs.map(|(group, verb, _)| match group {
+            Some(group) => format!("'{group} {verb}'"),
+            None => verb,
+        });
+        let (verbs, list) = (verbs.collect::<Vec<_>>().join("|"), kind.list());
+        cases.push_str(&format!(
+            "        {verbs})\n            COMPREPLY+=($(compgen -W \"$({list})\" -- \"$word\")) ;;\n"
+        ));
+    }
+    let grammar = command();
+    let groups = grammar
+        .get_subcommands()
+        .filter(|verb| verb.has_subcommands());
+    let groups: Vec<&str> = groups.map(Command::get_name).collect();
+    let groups = groups.join("|");
     format!(
         r#"
 _unitbox_with_names() {{
     _unitbox "$@"
     local verb=${{COMP_WORDS[1]}} word=${{COMP_WORDS[COMP_CWORD]}} first=2
-    [[ $verb != container ]] || {{ verb=${{COMP_WORDS[2]}}; first=3; }}
+    case $verb in {groups}) verb="$verb ${{COMP_WORDS[2]}}"; first=3 ;; esac
     [[ $COMP_CWORD -ge $first && $word != -* ]] || return 0
     case $verb in
-        {verbs})
-            COMPREPLY+=($(compgen -W "$({NAMES})" -- "$word")) ;;
-    esac
+{cases}    esac
 }}
 complete -F _unitbox_with_names -o nosort -o bashdefault -o default unitbox
 "#
@@ -58,18 +121,75 @@ complete -F _unitbox_with_names -o nosort -o bashdefault -o default unitbox
 }
 
 fn fish() -> String {
-    let verbs = ON_CONTAINERS.join(" ");
-    format!("complete -c unitbox -n '__fish_seen_subcommand_from {verbs}' -f -a \"({NAMES})\"\n")
+    let line = |(group, verb, kind): (Option<String>, String, Kind)| {
+        let seen = match group {
+            Some(group) => format!(
+                "__fish_unitbox_using_subcommand {group}; and __fish_seen_subcommand_from {verb}"
+            ),
+            None => format!("__fish_unitbox_using_subcommand {verb}"),
+        };
+        let list = kind.list();
+        format!("complete -c unitbox -n \"{seen}\" -f -a \"({list})\"\n")
+    };
+    with_names().into_iter().map(line).collect()
+}
+
+/// The names in place of the shell's own guess for words that are no option.
+fn zsh(script: &str) -> String {
+    let with_names = with_names();
+    let mut text = String::new();
+    let (mut group, mut verb): (Option<String>, Option<String>) = (None, None);
+    for line in script.lines() {
+        if let Some((_, rest)) = line.split_once(":unitbox-")
+            && let Some((name, _)) = rest.split_once("command-$line")
+        {
+            group = name.strip_suffix('-').map(str::to_owned);
+        } else if line.trim() == "esac" {
+            group = None;
+        } else if let Some(name) = line
+            .trim()
+            .strip_prefix('(')
+            .and_then(|line| line.strip_suffix(')'))
+        {
+            verb = Some(name.to_owned());
+        }
+        let is_word = line.starts_with("':") || line.starts_with("'*:");
+        let kind = with_names
+            .iter()
+            .find(|(of, name, _)| *of == group && verb.as_ref() == Some(name));
+        match kind {
+            Some((_, _, kind)) if is_word && line.contains(":_default'") => {
+                let names = format!(":_unitbox_{kind:?}'").to_lowercase();
+                text.push_str(&line.replace(":_default'", &names));
+                // Of the first word only.
+                verb = verb.filter(|_| line.starts_with("'*"));
+            }
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    let functions: String = Kind::ALL
+        .iter()
+        .map(|kind| {
+            let (name, list) = (format!("{kind:?}").to_lowercase(), kind.list());
+            format!("_unitbox_{name}() {{\n    compadd -- ${{(f)\"$({list})\"}}\n}}\n\n")
+        })
+        .collect();
+    // Before the last statement, which runs or registers the whole.
+    match text.rfind("if [ \"$funcstack[1]\"") {
+        Some(at) => format!("{}{functions}{}", &text[..at], &text[at..]),
+        None => text + &functions,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
+    use std::process::{Command as Program, Stdio};
     use std::{env, fs};
 
     #[test]
-    fn bash_completes_names_of_containers() {
+    fn bash_completes_names_of_what_a_verb_takes() {
         let dir = env::temp_dir().join(format!("unitbox-completion-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         for (words, want) in [
@@ -78,10 +198,17 @@ mod tests {
             ("unitbox stop web ''", "web\ndb\n"),
             ("unitbox images w", ""),
             ("unitbox resta", "restart\n"),
+            ("unitbox run b", "busybox\n"),
+            ("unitbox rmi b", "busybox\n"),
+            ("unitbox image inspect b", "busybox\n"),
+            ("unitbox volume rm v", "vol\n"),
+            ("unitbox volume create v", ""),
+            ("unitbox secret inspect p", "pass\n"),
         ] {
             let count = words.split(' ').count() - 1;
             let script = format!(
-                "{}\nunitbox() {{ printf 'web\\ndb\\n'; }}\nCOMP_WORDS=({words}); COMP_CWORD={count}\n\
+                "{}\nunitbox() {{ case $1 in ps) printf 'web\\ndb\\n' ;; images) echo busybox ;; volume) echo vol ;; \
+                 secret) echo pass ;; esac; }}\nCOMP_WORDS=({words}); COMP_CWORD={count}\n\
                  COMP_LINE='{}' _unitbox_with_names unitbox \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD - 1]}}\"\n\
                  for word in \"${{COMPREPLY[@]}}\"; do [[ $word == -* ]] || echo \"$word\"; done",
                 script(Shell::Bash),
@@ -90,7 +217,11 @@ mod tests {
             // Too long for an argument.
             let file = dir.join("script");
             fs::write(&file, script).unwrap();
-            let run = Command::new("bash").arg(&file).output().unwrap();
+            let run = Program::new("bash")
+                .arg(&file)
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
             let found = String::from_utf8_lossy(&run.stdout).into_owned();
             assert_eq!(
                 found,
@@ -103,11 +234,36 @@ mod tests {
     }
 
     #[test]
-    fn every_verb_that_takes_names_is_known() {
-        let grammar = command();
-        for verb in ON_CONTAINERS {
-            assert!(grammar.find_subcommand(verb).is_some(), "{verb}");
+    fn every_verb_on_something_has_its_names_in_every_shell() {
+        let found = with_names();
+        let has = |group: Option<&str>, verb: &str, kind: Kind| {
+            found.contains(&(group.map(str::to_owned), verb.to_owned(), kind))
+        };
+        for verb in [
+            "attach", "exec", "inspect", "kill", "logs", "pause", "port", "rename", "restart",
+            "rm", "start", "stats", "stop", "top", "unpause", "update", "wait",
+        ] {
+            assert!(has(None, verb, Kind::Containers), "{verb}");
+            assert!(has(Some("container"), verb, Kind::Containers), "{verb}");
         }
-        assert!(script(Shell::Fish).contains("__fish_seen_subcommand_from attach diff"));
+        for verb in ["create", "run", "rmi"] {
+            assert!(has(None, verb, Kind::Images), "{verb}");
+        }
+        assert!(has(Some("image"), "inspect", Kind::Images));
+        assert!(has(Some("volume"), "rm", Kind::Volumes));
+        assert!(has(Some("secret"), "rm", Kind::Secrets));
+        let [fish, zsh] = [Shell::Fish, Shell::Zsh].map(script);
+        let lines =
+            |text: &str, part: &str| text.lines().filter(|line| line.contains(part)).count();
+        for kind in Kind::ALL {
+            let verbs = found.iter().filter(|(_, _, of)| *of == kind).count();
+            assert_eq!(
+                lines(&fish, &format!("-f -a \"({})\"", kind.list())),
+                verbs,
+                "{kind:?}"
+            );
+            let name = format!(":_unitbox_{kind:?}'").to_lowercase();
+            assert_eq!(lines(&zsh, &name), verbs, "{kind:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Errors of the command line: one line each, and an exit code.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use crate::container::ContainerError;
@@ -119,13 +120,20 @@ impl CliError {
 }
 
 /// Wrong usage, or a question for help.
-pub(super) fn usage(error: &clap::Error) -> ExitCode {
+pub(super) fn usage(error: &clap::Error, words: &[OsString]) -> ExitCode {
     if !error.use_stderr() {
         // Nobody to tell if that fails.
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    eprintln!("{}", usage_line(error));
+    let words = words.iter().skip(1);
+    let words: Vec<String> = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    match super::refused::reason(error, &words) {
+        Some(reason) => eprintln!("Error: {reason}"),
+        None => eprintln!("{}", usage_line(error)),
+    }
     ExitCode::from(crate::api::ExitCode::Error.number())
 }
 

@@ -8,10 +8,11 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::error::CliError;
 use super::{Host, args, attach, foreground, output, ps, targets};
 use crate::api::ExitCode;
+use crate::api::event::EventKind;
 use crate::container::attach::{Client, Terminal, user_size};
 use crate::container::exec::{ExecError, Wish, start};
 use crate::container::observe::{State, observe, observe_files, payload_of};
-use crate::container::{environment, kill};
+use crate::container::{environment, events, kill};
 use crate::definition::{Definition, OptionSpec, Options, options};
 use crate::plan::conf::Conf;
 
@@ -121,6 +122,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     // From here on a signal is the process's.
     let signals = foreground::signals()?;
     let session = start(&host.layout, &definition, &payload, &wish).map_err(failed)?;
+    events::tell(&definition, EventKind::Exec, None);
     if detached {
         let left = session.leave(&payload);
         output::say(&left.map_err(CliError::io("leave", "the session"))?)?;
@@ -133,6 +135,9 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         terminal,
     };
     let served = session.serve(&client);
+    if let Ok(Some(code)) = served {
+        events::tell(&definition, EventKind::ExecDied, Some(code.into()));
+    }
     if matches!(&served, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
         crate::sys::process::die_like(nix::libc::SIGPIPE);
     }

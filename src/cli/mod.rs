@@ -7,6 +7,8 @@ mod completion;
 mod containers;
 mod create;
 mod error;
+mod events;
+mod examples;
 mod exec;
 mod files;
 mod filter;
@@ -18,10 +20,12 @@ mod inspect;
 mod kill;
 mod listing;
 mod logs;
+mod moment;
 mod objects;
 mod output;
 mod pause;
 mod ps;
+mod refused;
 mod restart;
 mod rm;
 mod run;
@@ -66,9 +70,9 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         eprintln!("Error: {text}");
         return ExitCode::from(crate::api::ExitCode::Error.number());
     }
-    let matches = match command().try_get_matches_from(words) {
+    let matches = match command().try_get_matches_from(&words) {
         Ok(matches) => matches,
-        Err(error) => return error::usage(&error),
+        Err(error) => return error::usage(&error, &words),
     };
     trace::start(&matches);
     match dispatch(&matches) {
@@ -99,6 +103,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, CliError> {
 
 fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     match verb {
+        "events" => events::run(args),
         "info" => info::run(args, host),
         "load" => images::load(args, host),
         "images" => images::list(args, host),

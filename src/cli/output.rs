@@ -9,15 +9,17 @@ use super::template::{Template, Value};
 
 /// Writes text to standard output; a reader that is gone is no error.
 pub(super) fn print(text: &str) -> Result<(), CliError> {
+    write(text).map(drop)
+}
+
+/// Writes text to standard output; false: the reader is gone.
+pub(super) fn write(text: &str) -> Result<bool, CliError> {
     let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::io("write", "standard output")(error))
-        }
-        _ => Ok(()),
+    let written = stdout.write_all(text.as_bytes());
+    match written.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CliError::io("write", "standard output")(error)),
+        Ok(()) => Ok(true),
     }
 }
 

@@ -1,6 +1,6 @@
 use clap::ArgMatches;
 
-use super::{args, command, error, inspect, logs, ps, table};
+use super::{args, command, error, inspect, ps, table};
 use crate::api::{Ended, ExitRecord, StopKind};
 use crate::container::observe::{Exit, Lost, Observation, State};
 use crate::container::stop::Patience;
@@ -369,21 +369,6 @@ fn sizes_have_three_digits() {
     assert_eq!(table::size(2_130_000, " "), "2.13 MB");
     assert_eq!(table::size(45_600_000_000, ""), "45.6GB");
     assert_eq!(table::size(1_000_000, ""), "1MB");
-}
-
-#[test]
-fn log_lines_are_taken_apart() {
-    let line = b"2026-11-22T21:12:21.1+00:00 stderr F a  b\n";
-    assert_eq!(
-        logs::parse(line),
-        Some((&b"stderr"[..], &b"a  b"[..], true))
-    );
-    let part = b"t stdout P half";
-    assert_eq!(
-        logs::parse(part),
-        Some((&b"stdout"[..], &b"half"[..], false))
-    );
-    assert_eq!(logs::parse(b"cut"), None);
 }
 
 #[test]

@@ -6,12 +6,25 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use super::system::SETTLE;
 
+/// Podman's words for levels, and ours.
+pub(super) const LEVELS: [(&str, Level); 8] = [
+    ("trace", Level::TRACE),
+    ("debug", Level::DEBUG),
+    ("info", Level::INFO),
+    ("warn", Level::WARN),
+    ("warning", Level::WARN),
+    ("error", Level::ERROR),
+    ("fatal", Level::ERROR),
+    ("panic", Level::ERROR),
+];
+
 /// Logs to standard error from the level of `--log-level` or UNITBOX_LOG on; warnings without them.
 pub(super) fn start(matches: &ArgMatches) {
     let wished = matches.get_one::<String>("log-level").cloned();
     let wished = wished.or_else(|| std::env::var("UNITBOX_LOG").ok());
     let level = wished
-        .and_then(|word| word.parse().ok())
+        .and_then(|word: String| LEVELS.iter().find(|(level, _)| *level == word))
+        .map(|(_, level)| *level)
         .unwrap_or(Level::WARN);
     let verb = matches
         .subcommand()

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::api::Layout;
-use crate::container::{exits, files, prepare, volumes};
+use crate::api::event::EventKind;
+use crate::api::{ExitRecord, Layout};
+use crate::container::observe::Exit;
+use crate::container::{events, exits, files, prepare, volumes};
 use crate::definition::Definition;
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
@@ -49,21 +51,29 @@ pub fn run(
     // One that others depend on stays, also if it was to remove itself (podman-rm(1)).
     let restarts = layout.restart_request(id).exists();
     let needed = restarts || !store::dependents(layout, id).is_empty();
-    let removed = definition.filter(|definition| definition.options.remove && !needed);
+    let removed = definition
+        .as_ref()
+        .filter(|definition| definition.options.remove && !needed);
     if let Some(definition) = removed {
-        errors.extend(forget_volumes(layout, &definition, world));
+        errors.extend(forget_volumes(layout, definition, world));
         if let Some(text) = &exit {
             let kept = exits::keep(layout, id, text, world);
             note(&mut errors, "write", &layout.removed_exit(id), kept);
         }
         errors.extend(remove(layout, id, world));
         super::dependencies::release(layout, &definition.options, id);
+        let code = exit.and_then(|text| ExitRecord::parse(&text).ok());
+        let code = code.and_then(|record| events::code(&Exit::Recorded(record)));
+        events::tell(definition, EventKind::Remove, code);
     } else if !layout.container(id).exists() {
         errors.extend(remove(layout, id, world));
     } else if let Some(text) = &exit {
         let path = layout.last_exit(id);
         let written = world.write_file(&path, text, 0o600, Durability::Synced);
         note(&mut errors, "write", &path, written);
+        if let Some(definition) = &definition {
+            events::tell(definition, EventKind::Cleanup, None);
+        }
     }
     errors
 }

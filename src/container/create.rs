@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use super::{
-    ContainerError, Site, defaults, dependencies, environment, names, prepare, unit, volumes,
+    ContainerError, Site, defaults, dependencies, environment, events, names, prepare, unit,
+    volumes,
 };
 use crate::api::Layout;
+use crate::api::event::EventKind;
 use crate::definition::mount::{IdmapOption, MountKind};
 use crate::definition::{Definition, DefinitionError, Options, Source, VERSION};
 use crate::host::cgroup::check_unified;
@@ -59,6 +61,7 @@ pub fn create(
         let _ = store::remove(site.layout, &lock, &definition.id);
         return Err(error);
     }
+    events::tell(&definition, EventKind::Create, None);
     Ok((definition, lock))
 }
 

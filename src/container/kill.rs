@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::observe::{Observation, State, observe, payload_of};
 use super::pause::thaw;
-use super::{ContainerError, Site, stop};
+use super::{ContainerError, Site, events, stop};
 use crate::api::Payload;
+use crate::api::event::EventKind;
 use crate::definition::Definition;
 use crate::host::systemd::ActiveState;
 use crate::store::write_atomic;
@@ -45,6 +46,7 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
         }
         return Err(failed(error));
     }
+    events::tell(definition, EventKind::Kill, None);
     // Who stands still does not hear it.
     thaw(site, definition, &seen)
 }

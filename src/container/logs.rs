@@ -23,10 +23,9 @@ pub enum LogPlace {
 pub fn place(layout: &Layout, definition: &Definition) -> Result<LogPlace, ContainerError> {
     match definition.options.log_driver {
         LogDriver::Journald | LogDriver::Passthrough => Ok(LogPlace::Journal(vec![
-            format!("_SYSTEMD_UNIT={}", definition.unit()).into(),
+            // Not by the unit, which has another name after a rename. Nobody but the unit can give a stream this field.
             format!("{}={}", journal::CONTAINER_ID_FULL, definition.id).into(),
-            // Without what we said ourselves.
-            format!("SYSLOG_IDENTIFIER={}", definition.name).into(),
+            "_TRANSPORT=stdout".into(),
         ])),
         LogDriver::K8sFile => Ok(LogPlace::File(match &definition.options.log.path {
             Some(path) => path.into(),

@@ -10,6 +10,7 @@ mod dependencies;
 pub mod deploy;
 pub mod environment;
 mod error;
+pub mod events;
 pub mod exec;
 mod exits;
 pub mod files;

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::observe::{CgroupEvents, Observation, State, observe, payload_of};
-use super::{ContainerError, Site};
+use super::{ContainerError, Site, events};
 use crate::api::Payload;
+use crate::api::event::EventKind;
 use crate::definition::Definition;
 
 /// Longest time between the order and the last process that stands still, or runs again.
@@ -22,7 +23,11 @@ pub fn pause(site: Site<'_>, definition: &Definition) -> Result<(), ContainerErr
     let seen = observe(site.layout, site.manager, definition)?;
     let payload = payload_of(site.layout, &definition.id);
     match (seen.state, payload) {
-        (State::Running, Some(payload)) => freeze(definition, &payload, true),
+        (State::Running, Some(payload)) => {
+            freeze(definition, &payload, true)?;
+            events::tell(definition, EventKind::Pause, None);
+            Ok(())
+        }
         (State::Paused, _) => Err(ContainerError::State(format!(
             "\"{}\" is already paused",
             definition.id
@@ -46,7 +51,9 @@ pub fn unpause(site: Site<'_>, definition: &Definition) -> Result<(), ContainerE
             definition.id
         )));
     }
-    thaw(site, definition, &seen)
+    thaw(site, definition, &seen)?;
+    events::tell(definition, EventKind::Unpause, None);
+    Ok(())
 }
 
 /// Thaws what is frozen of a container; one that is not is left alone.

@@ -2,7 +2,8 @@
 
 use super::observe::{derive, gather};
 use super::stop::{Patience, stop};
-use super::{ContainerError, Site, cleanup, dependencies, exits, files, unit};
+use super::{ContainerError, Site, cleanup, dependencies, events, exits, files, unit};
+use crate::api::event::EventKind;
 use crate::api::{ExitRecord, Layout};
 use crate::definition::Definition;
 use crate::host::cgroup::UnitCgroup;
@@ -45,7 +46,7 @@ fn remove_good(
 ) -> Result<(), ContainerError> {
     dependencies::check_unneeded(site.layout, definition)?;
     let name = definition.unit();
-    let (lock, cgroup) = loop {
+    let (lock, cgroup, code) = loop {
         let status = site.manager.status(&name)?;
         let seen = derive(&gather(site.layout, definition, status.clone()));
         if !status.active_state.is_over() {
@@ -67,16 +68,18 @@ fn remove_good(
         if status.active_state.is_over() {
             let cgroup = UnitCgroup::of(&status.control_group, &name);
             let seen = derive(&gather(site.layout, definition, status));
+            let code = seen.exit.as_ref().and_then(events::code);
             keep_exit(
                 site.layout,
                 &definition.id,
                 exits::record_of(definition, &seen),
             );
-            break (lock, cgroup);
+            break (lock, cgroup, code);
         }
     };
     clear(site, definition, &cgroup)?;
     finish(site, &lock, &definition.id, Some(&name))?;
+    events::tell(definition, EventKind::Remove, code);
     dependencies::release(site.layout, &definition.options, &definition.id);
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Gives a container another name, and its unit with it.
 
 use super::observe::{State, observe};
-use super::{ContainerError, Site, dependencies, unit, update};
+use super::{ContainerError, Site, dependencies, events, unit, update};
+use crate::api::event::EventKind;
 use crate::definition::Definition;
 use crate::store;
 use crate::types::ContainerName;
@@ -40,5 +41,6 @@ pub fn rename(
     if !new.options.remove {
         unit::write(site, &unit::plan(site, &new)?)?;
     }
+    events::tell(&new, EventKind::Rename, None);
     Ok(new)
 }

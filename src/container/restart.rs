@@ -5,7 +5,8 @@ use std::io;
 
 use super::observe::{State, observe};
 use super::stop::{Patience, stop};
-use super::{ContainerError, Site, start};
+use super::{ContainerError, Site, events, start};
+use crate::api::event::EventKind;
 use crate::definition::Definition;
 use crate::store::{StoreError, write_atomic};
 
@@ -25,11 +26,12 @@ pub fn restart(
             return Err(ContainerError::State(text.to_owned()));
         }
         State::Initialized | State::Running | State::Stopping => {
+            events::tell(definition, EventKind::Restart, None);
             // One that removes itself would be gone before it is started again.
             keep(site, definition)?;
             stop(site, definition, patience)?;
         }
-        State::Created | State::Exited => {}
+        State::Created | State::Exited => events::tell(definition, EventKind::Restart, None),
     }
     let started = start::start(site, definition);
     let path = site.layout.restart_request(&definition.id);

@@ -1,6 +1,7 @@
 //! Changes the limits of a container, also of one that runs.
 
-use super::{ContainerError, Site, unit};
+use super::{ContainerError, Site, events, unit};
+use crate::api::event::EventKind;
 use crate::definition::{Definition, OptionError, Options};
 use crate::host::systemd::LoadState;
 use crate::plan::unit::{OWN_PIDS, limit_changes};
@@ -46,6 +47,7 @@ pub fn update(
             return Err(error.into());
         }
     }
+    events::tell(&new, EventKind::Update, None);
     Ok(new)
 }
 

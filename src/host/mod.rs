@@ -8,6 +8,7 @@ pub(crate) mod fake_world;
 pub mod filter;
 mod idmapped;
 mod inside;
+pub mod journal;
 pub mod pins;
 pub mod reason;
 pub mod restart_count;

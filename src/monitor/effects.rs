@@ -15,8 +15,11 @@ use super::launch::Launch;
 use super::notify;
 use super::output::{Sink, Stream};
 use super::worker::{self, INFO};
+use crate::api::event::{self, EventKind};
+use crate::api::journal::STDERR;
 use crate::api::{Ended, ExitCode, ExitRecord, Payload, StopKind};
 use crate::definition::LogDriver;
+use crate::host;
 use crate::host::failpoint::{self, Who};
 use crate::host::world::{Durability, Host, World};
 use crate::lifecycle::{Effect, Event, Finish, State};
@@ -114,7 +117,7 @@ impl Monitor {
                 Err(error) => eprintln!("<3>terminal of the payload: {error}; its output is lost"),
             }
         } else {
-            let sink = sink(launch.stderr_priority);
+            let sink = sink(launch.stderr_priority | STDERR);
             self.streams.push(Stream::new("stderr", stderr, sink));
         }
         self.stdin = self
@@ -141,6 +144,10 @@ impl Monitor {
         if let Some(stdin) = &self.stdin {
             let given = client.give_stdin(stdin.as_fd());
             warn("hand standard input to the client", given);
+        }
+        // The first one is told of with the start.
+        if number != 0 {
+            self.tell(EventKind::Attach, None);
         }
     }
 
@@ -183,6 +190,21 @@ impl Monitor {
         payload.started = now();
         self.write_payload_file(false);
         notify::ready("running");
+        self.tell(EventKind::Start, None);
+        if self.clients.iter().any(|client| client.number == 0) {
+            self.tell(EventKind::Attach, None);
+        }
+    }
+
+    /// Tells the journal what happens; whose it is journald adds (LogExtraFields=).
+    pub(super) fn tell(&self, kind: EventKind, exit_code: Option<i32>) {
+        host::journal::tell(&event::Event {
+            kind,
+            name: self.context.name.as_str(),
+            of: Some((self.context.id.as_str(), "")),
+            labels: self.launch.as_ref().map_or("", |launch| &launch.labels),
+            exit_code,
+        });
     }
 
     /// Tells whoever watches that the payload runs, or was told to stop.
@@ -270,6 +292,9 @@ impl Monitor {
                 path.display()
             );
             self.events.push_back(Event::Recorded);
+        }
+        if let Ended::Payload(status) = record.ended {
+            self.tell(EventKind::Died, Some(status.shell_code().into()));
         }
     }
 

@@ -9,6 +9,7 @@ use super::engine::{Monitor, Payload, Worker};
 use super::launch::{self, Said};
 use super::mirror::Pids;
 use crate::api::ExitCode;
+use crate::api::event::EventKind;
 use crate::host::{reason, runtime};
 use crate::lifecycle::{Event, StopTimeout};
 use crate::sys::process::{How, Pidfd, reap};
@@ -171,6 +172,7 @@ impl Monitor {
             pidfd,
             started: 0,
         });
+        self.tell(EventKind::Init, None);
         if let Some(how) = early {
             self.events.push_back(made);
             return self.payload_ended(how);

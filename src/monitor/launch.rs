@@ -31,6 +31,8 @@ pub(super) struct Launch {
     pub(super) overridden: Vec<String>,
     /// The payload's number of processes behind that of the unit.
     pub(super) pids: Option<Pids>,
+    /// The container's labels as its events have them.
+    pub(super) labels: String,
 }
 
 /// What the worker said.
@@ -77,6 +79,9 @@ impl Launch {
         }
         if let Some(Pids { unit, payload }) = self.pids {
             text.push_str(&format!("PIDS={unit} {payload}\n"));
+        }
+        if !self.labels.is_empty() {
+            text.push_str(&format!("LABELS={}\n", self.labels));
         }
         text + END
     }
@@ -160,6 +165,7 @@ pub(super) fn parse(text: &str) -> Said {
                 .map(|names| names.split(' ').map(str::to_owned).collect())
                 .unwrap_or_default(),
             pids: field("PIDS").and_then(Pids::parse),
+            labels: field("LABELS").unwrap_or_default().to_owned(),
         })
     };
     launch().map_or(Said::Cut, Said::Ready)
@@ -182,6 +188,7 @@ mod tests {
             log_max: Some(1 << 20),
             overridden: vec!["memory.max".to_owned(), "io.max".to_owned()],
             pids: Pids::parse("96 32"),
+            labels: r#"{"a":"b"}"#.to_owned(),
         };
         let text = launch.render();
         assert_eq!(parse(&text), Said::Ready(launch));

@@ -14,6 +14,8 @@ use super::journal;
 use super::launch::{self, Launch};
 use super::mirror::{Mirror, Pids};
 use super::setup::{Context, FileUnit};
+use crate::api::event;
+use crate::api::journal::STDERR;
 use crate::api::{ExitCode, LastStart};
 use crate::container::cleanup;
 use crate::container::deploy;
@@ -243,7 +245,7 @@ impl Streams {
                 let priority = options.log.stderr_priority.unwrap_or(INFO);
                 (
                     journal::connect(unit, name, INFO)?,
-                    journal::connect(unit, name, priority)?,
+                    journal::connect(unit, name, priority | STDERR)?,
                 )
             }
             // Also without a client: one may come later.
@@ -289,6 +291,7 @@ fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch 
             unit: payload.saturating_add(unit::OWN_PIDS),
             payload,
         }),
+        labels: event::labels(&options.labels),
     }
 }
 

@@ -88,7 +88,7 @@ fn streams_codes_and_attributes_are_those_of_the_command() {
         lab.sh(&format!("unitbox exec {words}")).fails(code);
     }
     // Nothing of it is logged, and nothing stays.
-    lab.sh("journalctl --sync; ! unitbox logs runc | grep -xE 'out|err|data'")
+    lab.sh("journalctl --sync; ! unitbox logs runc 2>&1 | grep -xE 'out|err|data'")
         .ok();
     assert_eq!(
         lab.sh("ls /run/unitbox/*/exec/")

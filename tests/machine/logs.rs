@@ -40,7 +40,7 @@ fn the_journal_has_fields_priorities_and_both_streams() {
         );
         assert_eq!(line("plain", "_SYSTEMD_UNIT"), "unitbox-j.service");
         assert_eq!(line("plain", "SYSLOG_IDENTIFIER"), "j");
-        let logs = lab.sh("unitbox logs j").ok();
+        let logs = lab.sh("unitbox logs j 2>&1").ok();
         for message in ["plain", "warned", "bad", "again", "fd", "e2"] {
             assert!(
                 logs.lines().any(|line| line == message),
@@ -58,7 +58,7 @@ fn the_other_drivers() {
     // It is a socket there, which cannot be opened again: that is the price of passthrough.
     let plain = "sh -c 'echo out; echo err >&2'";
     lab.sh(&format!("unitbox run -d --name pass --log-driver passthrough {ROOTFS} {plain}; unitbox wait pass; journalctl --sync")).ok();
-    let logs = lab.sh("unitbox logs pass").ok();
+    let logs = lab.sh("unitbox logs pass 2>&1").ok();
     assert_eq!(
         logs.lines()
             .filter(|line| ["out", "err"].contains(line))

@@ -13,6 +13,7 @@ mod deploy;
 mod differential;
 mod duties;
 mod errors;
+mod events;
 mod exec;
 mod faults;
 mod files;

@@ -111,7 +111,7 @@ impl Value {
     }
 
     /// As Go's `%v` prints it.
-    pub(super) fn show(&self) -> String {
+    pub(in crate::cli) fn show(&self) -> String {
         let mut out = String::new();
         self.print(&mut out);
         out

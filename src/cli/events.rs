@@ -1,0 +1,403 @@
+//! `events`: what happened to containers, from the journal.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::thread;
+use std::time::Duration;
+
+use clap::{Arg, ArgMatches, Command};
+
+use super::args::{is_on, toggle};
+use super::error::CliError;
+use super::moment::{Side, moment};
+use super::template::{Template, Value};
+use super::{output, ps, targets};
+use crate::api::event::{self, EventKind};
+use crate::api::journal as fields;
+use crate::host::journal::{self, Entries, Entry};
+use crate::sys::time::realtime;
+
+/// The grammar.
+pub(super) fn command() -> Command {
+    let time = |name: &'static str, help| {
+        let arg = Arg::new(name).long(name).value_name("TIME").help(help);
+        arg.allow_hyphen_values(true)
+    };
+    Command::new("events")
+        .about("Show what happened to containers, and what happens")
+        .arg(ps::filter().help("Only events for which this holds"))
+        .arg(ps::template().help("json, or a template of Go's"))
+        .arg(toggle("no-trunc", "Do not shorten ids").default_value("true"))
+        .arg(time(
+            "since",
+            "From this time on: a date, seconds of the epoch, or so long ago",
+        ))
+        .arg(toggle("stream", "Go on with what happens").default_value("true"))
+        .arg(time(
+            "until",
+            "Up to this time: a date, seconds of the epoch, or in so long",
+        ))
+        .arg(Arg::new("words").hide(true).num_args(0..))
+}
+
+/// One event.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Seen {
+    /// Microseconds since the epoch.
+    time: u64,
+    status: String,
+    id: String,
+    name: String,
+    image: String,
+    health: String,
+    exit_code: Option<i64>,
+    labels: BTreeMap<String, String>,
+}
+
+/// A filter with all its values, one of which must fit.
+type Filters = BTreeMap<String, Vec<String>>;
+
+pub(super) fn run(args: &ArgMatches) -> Result<u8, CliError> {
+    let wrong = |text: String| CliError::Usage(text);
+    if targets::texts(args, "words").next().is_some() {
+        return Err(wrong("`unitbox events` takes no arguments".to_owned()));
+    }
+    let filters = filters(args)?;
+    let now = realtime().as_micros() as u64;
+    let at = |name: &str, side| {
+        let read = |text: &String| {
+            moment(text, side, now).ok_or_else(|| {
+                wrong(format!(
+                    "failed to parse event filters: unable to convert {name} time of {text}: unable to interpret time value"
+                ))
+            })
+        };
+        args.get_one::<String>(name).map(read).transpose()
+    };
+    let (since, until) = (at("since", Side::Since)?, at("until", Side::Until)?);
+    let format = match args.get_one::<String>("format").map_or("", String::as_str) {
+        "" => Format::Line {
+            whole_ids: is_on(args, "no-trunc"),
+        },
+        "json" => Format::Json,
+        text => Format::Template(Template::of_one("events", text)?),
+    };
+    let follow = is_on(args, "stream") && until.is_none_or(|until| until > now);
+    let mut words: Vec<String> = event::message_ids()
+        .chain([event::RESTART_SCHEDULED])
+        .map(|id| format!("MESSAGE_ID={id}"))
+        .collect();
+    // Nobody else can tell of our containers.
+    words.push("_UID=0".to_owned());
+    if let Some(since) = since {
+        words.push(option("since", since));
+    }
+    if follow {
+        let all = since.is_some() || until.is_some();
+        words.push("--follow".to_owned());
+        words.push(format!("--lines={}", if all { "all" } else { "0" }));
+    } else {
+        journal::sync();
+        words.extend(until.map(|until| option("until", until)));
+    }
+    const FIELDS: [&str; 8] = [
+        event::EVENT,
+        event::EXIT_CODE,
+        event::LABELS,
+        event::HEALTH,
+        fields::CONTAINER_NAME,
+        fields::CONTAINER_ID_FULL,
+        fields::IMAGE_NAME,
+        "MESSAGE_ID",
+    ];
+    let failed = || CliError::io("run", "journalctl");
+    let (mut child, mut entries) = journal::read(&FIELDS.join(","), &words).map_err(failed())?;
+    let shown = match until.filter(|_| follow) {
+        None => show(&mut entries, &filters, &format, u64::MAX),
+        Some(until) => thread::scope(|scope| {
+            let shown = scope.spawn(|| show(&mut entries, &filters, &format, until));
+            thread::sleep(Duration::from_micros(until.saturating_sub(now)));
+            let _ = child.kill();
+            shown
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        }),
+    };
+    // It may have ended by itself.
+    let _ = child.kill();
+    child.wait().map_err(failed())?;
+    shown.map(|()| 0)
+}
+
+fn option(name: &str, micros: u64) -> String {
+    format!("--{name}=@{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+fn show(
+    entries: &mut Entries<impl BufRead>,
+    filters: &Filters,
+    format: &Format,
+    until: u64,
+) -> Result<(), CliError> {
+    while let Some(entry) = entries
+        .read_next()
+        .map_err(CliError::io("read", "the journal"))?
+    {
+        if entry.realtime() > until {
+            return Ok(());
+        }
+        if let Some(seen) = Seen::of(&entry)
+            && fits(filters, &seen)
+            && !format.print(&seen)?
+        {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn filters(args: &ArgMatches) -> Result<Filters, CliError> {
+    const KINDS: [&str; 10] = [
+        "container",
+        "event",
+        "image",
+        "label",
+        "network",
+        "pod",
+        "status",
+        "type",
+        "volume",
+        "artifact",
+    ];
+    let mut filters = Filters::new();
+    for text in targets::texts(args, "filter") {
+        let refused = || {
+            let text = format!("failed to parse event filters: {text} is an invalid filter");
+            CliError::Usage(text)
+        };
+        let (key, value) = text.split_once('=').ok_or_else(refused)?;
+        let key = key.to_lowercase();
+        if !KINDS.contains(&key.as_str()) {
+            let text = format!("failed to parse event filters: {key} is an invalid filter");
+            return Err(CliError::Usage(text));
+        }
+        filters.entry(key).or_default().push(value.to_owned());
+    }
+    Ok(filters)
+}
+
+fn fits(filters: &Filters, seen: &Seen) -> bool {
+    let one = |key: &str, value: &String| match key {
+        "container" => seen.name == *value || seen.id.starts_with(value.as_str()),
+        "event" | "status" => {
+            let value = if value == "die" { "died" } else { value };
+            seen.status == value
+        }
+        "type" => value == "container",
+        "label" => match value.split_once('=') {
+            Some((key, value)) => seen.labels.get(key).is_some_and(|own| own == value),
+            None => seen.labels.contains_key(value),
+        },
+        // Of these there are no events.
+        _ => false,
+    };
+    let any = |(key, values): (&String, &Vec<String>)| values.iter().any(|value| one(key, value));
+    filters.iter().all(any)
+}
+
+impl Seen {
+    /// None: an entry of something else.
+    fn of(entry: &Entry) -> Option<Self> {
+        let text = |name| entry.text(name).unwrap_or_default().to_owned();
+        let status = match entry.text("MESSAGE_ID") {
+            Some(event::RESTART_SCHEDULED) => EventKind::Restart.word().to_owned(),
+            _ => entry.text(event::EVENT)?.to_owned(),
+        };
+        let image = text(fields::IMAGE_NAME);
+        let labels = entry.text(event::LABELS);
+        Some(Self {
+            time: entry.realtime(),
+            status,
+            id: entry.text(fields::CONTAINER_ID_FULL)?.to_owned(),
+            name: text(fields::CONTAINER_NAME),
+            // A directory is no image.
+            image: if image.starts_with('/') {
+                String::new()
+            } else {
+                image
+            },
+            health: text(event::HEALTH),
+            exit_code: entry
+                .text(event::EXIT_CODE)
+                .and_then(|code| code.parse().ok()),
+            labels: labels
+                .and_then(|text| serde_json::from_str(text).ok())
+                .unwrap_or_default(),
+        })
+    }
+
+    /// As Podman says it.
+    fn line(&self, whole_ids: bool) -> String {
+        let id = match self.id.get(..12) {
+            Some(short) if !whole_ids => short,
+            _ => &self.id,
+        };
+        let time = Value::Time(self.time).show();
+        let mut line = format!(
+            "{time} container {} {id} (image={}, name={}",
+            self.status, self.image, self.name
+        );
+        if !self.health.is_empty() {
+            line.push_str(&format!(", health_status={}", self.health));
+        }
+        for (key, value) in &self.labels {
+            line.push_str(&format!(", {key}={value}"));
+        }
+        // What users wrote must not steer the terminal.
+        let line = line.chars().map(|c| if c.is_control() { ' ' } else { c });
+        line.chain([')']).collect()
+    }
+
+    fn value(&self) -> Value {
+        let text = |text: &String| Value::Str(text.clone());
+        let seconds = Value::Int(i64::try_from(self.time / 1_000_000).unwrap_or(i64::MAX));
+        let nanos = Value::Int(i64::try_from(self.time).unwrap_or(0).saturating_mul(1000));
+        let labels = match self.labels.is_empty() {
+            true => Value::Null,
+            false => Value::map(&self.labels),
+        };
+        let code = self.exit_code.map_or(Value::Null, Value::Int);
+        let mut json = Vec::new();
+        if self.exit_code.is_some() {
+            json.push(("ContainerExitCode", code.clone()));
+        }
+        json.push(("ID", text(&self.id)));
+        if !self.image.is_empty() {
+            json.push(("Image", text(&self.image)));
+        }
+        json.push(("Name", text(&self.name)));
+        json.push(("Status", text(&self.status)));
+        json.push(("time", seconds.clone()));
+        json.push(("timeNano", nanos.clone()));
+        json.push(("Type", "container".into()));
+        if !self.health.is_empty() {
+            json.push(("health_status", text(&self.health)));
+        }
+        json.push(("Attributes", labels));
+        let shown = Value::map(&self.labels);
+        let details = vec![("PodID", "".into()), ("Attributes", shown.clone())];
+        let of = vec![
+            ("ContainerExitCode", code),
+            ("ID", text(&self.id)),
+            ("Image", text(&self.image)),
+            ("Name", text(&self.name)),
+            ("Network", "".into()),
+            ("Status", text(&self.status)),
+            ("Time", seconds),
+            ("TimeNano", nanos),
+            ("Type", "container".into()),
+            ("HealthStatus", text(&self.health)),
+            ("PodID", "".into()),
+            ("Attributes", shown),
+            ("Details", Value::fields("events.Details", details)),
+        ];
+        let json = Value::fields("events.Event", json);
+        Value::fields("system.Event", of).with_json(json)
+    }
+}
+
+/// How events are shown.
+enum Format {
+    Line { whole_ids: bool },
+    Json,
+    Template(Template),
+}
+
+impl Format {
+    /// False: nobody reads any more.
+    fn print(&self, seen: &Seen) -> Result<bool, CliError> {
+        let text = match self {
+            Self::Line { whole_ids } => seen.line(*whole_ids) + "\n",
+            Self::Json => seen.value().to_json() + "\n",
+            Self::Template(template) => template.render(&seen.value())?,
+        };
+        output::write(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen() -> Seen {
+        let export = b"__REALTIME_TIMESTAMP=1795876373491533\nUNITBOX_EVENT=died\nUNITBOX_EXIT_CODE=7\n\
+            CONTAINER_NAME=web\nCONTAINER_ID_FULL=0123456789abcdef\nIMAGE_NAME=localhost/b:latest\nUNITBOX_LABELS={\"a\":\"1\"}\n\n";
+        let entry = Entries::new(&export[..]).read_next().unwrap().unwrap();
+        Seen::of(&entry).unwrap()
+    }
+
+    #[test]
+    fn an_event_is_said_as_podman_says_it() {
+        let line = seen().line(false);
+        let want = " container died 0123456789ab (image=localhost/b:latest, name=web, a=1)";
+        assert!(
+            line.starts_with("2026-11-28 ") && line.ends_with(want),
+            "{line}"
+        );
+        let want = r#"{"ContainerExitCode":7,"ID":"0123456789abcdef","Image":"localhost/b:latest","Name":"web","Status":"died","time":1795876373,"timeNano":1795876373491533000,"Type":"container","Attributes":{"a":"1"}}"#;
+        assert_eq!(seen().value().to_json(), want);
+        let text = "{{.Status}} {{.ContainerExitCode}} {{.Attributes}} {{.Type}} {{.Time}}";
+        let text = Template::of_one("events", text).unwrap();
+        let text = text.render(&seen().value()).unwrap();
+        assert_eq!(text, "died 7 map[a:1] container 1795876373\n");
+    }
+
+    #[test]
+    fn filters_of_one_kind_add_and_kinds_must_all_hold() {
+        let found = |words: &[&str]| {
+            let words: Vec<String> = words
+                .iter()
+                .map(|word| format!("--filter={word}"))
+                .collect();
+            let args =
+                command().try_get_matches_from(["events".to_owned()].into_iter().chain(words));
+            filters(&args.unwrap()).map(|filters| fits(&filters, &seen()))
+        };
+        for good in [
+            &["container=web"][..],
+            &["container=0123"],
+            &["event=create", "event=died"],
+            &["event=die"],
+            &["label=a", "type=container"],
+            &["LABEL=a=1"],
+        ] {
+            assert!(found(good).unwrap(), "{good:?}");
+        }
+        for bad in [
+            &["container=we"][..],
+            &["event=create"],
+            &["event=died", "container=db"],
+            &["label=a=2"],
+            &["type=volume"],
+            &["image=localhost/b:latest"],
+        ] {
+            assert!(!found(bad).unwrap(), "{bad:?}");
+        }
+        let error = found(&["bad=bad"]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "failed to parse event filters: bad is an invalid filter"
+        );
+        assert!(found(&["nothing"]).is_err());
+    }
+
+    #[test]
+    fn systemds_own_entry_is_a_restart() {
+        let export = b"__REALTIME_TIMESTAMP=1\nMESSAGE_ID=5eb03494b6584870a536b337290809b3\nCONTAINER_NAME=web\nCONTAINER_ID_FULL=ab\n\n\
+            __REALTIME_TIMESTAMP=1\nMESSAGE_ID=5eb03494b6584870a536b337290809b3\nUNIT=other.service\n\n";
+        let mut entries = Entries::new(&export[..]);
+        let own = Seen::of(&entries.read_next().unwrap().unwrap()).unwrap();
+        assert_eq!((own.status.as_str(), own.name.as_str()), ("restart", "web"));
+        assert_eq!(Seen::of(&entries.read_next().unwrap().unwrap()), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! Examples of every verb, for `--help` and unitbox(1).
+
+use clap::Command;
+
+/// Verb, with the verb that it stands behind, and lines that show it.
+const EXAMPLES: &[(&str, &[&str])] = &[
+    (
+        "attach",
+        &["unitbox attach web", "unitbox attach --no-stdin --latest"],
+    ),
+    (
+        "completion",
+        &["unitbox completion bash >/usr/share/bash-completion/completions/unitbox"],
+    ),
+    ("container cleanup", &["unitbox container cleanup web"]),
+    (
+        "container exists",
+        &["unitbox container exists web || unitbox create --name web busybox"],
+    ),
+    ("container list", &["unitbox container list --all"]),
+    (
+        "container prune",
+        &["unitbox container prune --force --filter until=24h"],
+    ),
+    (
+        "create",
+        &["unitbox create --name web -v /srv/www:/www:ro busybox httpd -f -h /www"],
+    ),
+    (
+        "events",
+        &[
+            "unitbox events --since 1h --stream=false",
+            "unitbox events --filter event=died --format json",
+        ],
+    ),
+    (
+        "exec",
+        &[
+            "unitbox exec -it web sh",
+            "unitbox exec -u 1000 -w /www web ls -l",
+        ],
+    ),
+    ("image exists", &["unitbox image exists busybox"]),
+    (
+        "image inspect",
+        &["unitbox image inspect --format '{{.Id}}' busybox"],
+    ),
+    ("images", &["unitbox images --quiet --no-trunc"]),
+    ("info", &["unitbox info --format json"]),
+    (
+        "inspect",
+        &[
+            "unitbox inspect web",
+            "unitbox inspect --format '{{.State.Status}}' web db",
+        ],
+    ),
+    ("kill", &["unitbox kill --signal HUP web"]),
+    (
+        "load",
+        &[
+            "unitbox load --input busybox.tar",
+            "skopeo copy docker://busybox oci-archive:busybox.tar && unitbox load -i busybox.tar",
+        ],
+    ),
+    (
+        "logs",
+        &[
+            "unitbox logs --follow --tail 10 web",
+            "unitbox logs -nt --since 10m web db",
+        ],
+    ),
+    ("pause", &["unitbox pause web"]),
+    ("port", &["unitbox port --all"]),
+    (
+        "ps",
+        &[
+            "unitbox ps --all --filter status=exited",
+            "unitbox ps --format '{{.Names}}: {{.Status}}'",
+        ],
+    ),
+    ("rename", &["unitbox rename web old-web"]),
+    ("restart", &["unitbox restart --time 5 web"]),
+    (
+        "rm",
+        &["unitbox rm web", "unitbox rm --force --volumes --all"],
+    ),
+    ("rmi", &["unitbox rmi busybox"]),
+    (
+        "run",
+        &[
+            "unitbox run --rm -it busybox sh",
+            "unitbox run -d --name web --memory 64m busybox httpd -f",
+            "unitbox run --rm --rootfs /srv/tree sh -c 'exit 7'",
+        ],
+    ),
+    (
+        "secret create",
+        &["unitbox secret create db-pass ./password"],
+    ),
+    ("secret exists", &["unitbox secret exists db-pass"]),
+    ("secret inspect", &["unitbox secret inspect db-pass"]),
+    ("secret ls", &["unitbox secret ls --quiet"]),
+    ("secret rm", &["unitbox secret rm db-pass"]),
+    (
+        "start",
+        &["unitbox start web db", "unitbox start --attach job"],
+    ),
+    (
+        "stats",
+        &[
+            "unitbox stats --no-stream",
+            "unitbox stats --format json --no-stream web",
+        ],
+    ),
+    (
+        "stop",
+        &["unitbox stop --time 30 web", "unitbox stop --all"],
+    ),
+    ("top", &["unitbox top web pid user args"]),
+    ("unpause", &["unitbox unpause --all"]),
+    ("update", &["unitbox update --memory 128m --cpus 1.5 web"]),
+    ("verify", &["unitbox verify /etc/containers/systemd"]),
+    (
+        "version",
+        &["unitbox version --format '{{.Client.Version}}'"],
+    ),
+    ("volume create", &["unitbox volume create data"]),
+    ("volume exists", &["unitbox volume exists data"]),
+    ("volume inspect", &["unitbox volume inspect data"]),
+    ("volume ls", &["unitbox volume ls --quiet"]),
+    ("volume prune", &["unitbox volume prune --force"]),
+    ("volume rm", &["unitbox volume rm data"]),
+    (
+        "wait",
+        &["unitbox wait web", "unitbox wait --condition running web"],
+    ),
+];
+
+/// Adds the examples to the help of the verbs below a command.
+pub(super) fn add(command: Command) -> Command {
+    let grammar = command.clone();
+    let mut command = command;
+    for verb in grammar.get_subcommands() {
+        let name = verb.get_name();
+        command = command.mut_subcommand(name, |verb| {
+            let mut verb = of(name).map_or(verb.clone(), |text| verb.after_help(text));
+            for below in verb.clone().get_subcommands().map(Command::get_name) {
+                // What may stand behind `container` is shown as it stands alone.
+                let text = of(&format!("{name} {below}")).or_else(|| of(below));
+                if let Some(text) = text {
+                    verb = verb.mut_subcommand(below, |below| below.after_help(text));
+                }
+            }
+            verb
+        });
+    }
+    command
+}
+
+fn of(verb: &str) -> Option<String> {
+    let (_, lines) = EXAMPLES.iter().find(|(name, _)| *name == verb)?;
+    let lines: Vec<String> = lines.iter().map(|line| format!("  {line}")).collect();
+    Some(format!("Examples:\n{}", lines.join("\n")))
+}
