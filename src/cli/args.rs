@@ -204,7 +204,8 @@ fn other_verbs() -> Vec<Command> {
             .about("Verbs for shipped units")
             .subcommand_required(true)
             .subcommand(Command::new("restore").about("Make what a boot has taken"))
-            .subcommand(super::system::settle_command()),
+            .subcommand(super::system::settle_command())
+            .subcommand(super::system::wait_command()),
     ]
 }
 

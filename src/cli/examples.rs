@@ -5,6 +5,30 @@ use clap::Command;
 /// Verb, with the verb that it stands behind, and lines that show it.
 const EXAMPLES: &[(&str, &[&str])] = &[
     (
+        "container artifact",
+        &[
+            "unitbox container artifact add web notes.txt ./notes.txt",
+            "unitbox container artifact get web notes.txt",
+            "unitbox container artifact ls web",
+            "unitbox container artifact rm web notes.txt",
+        ],
+    ),
+    (
+        "cp",
+        &[
+            "unitbox cp web:/etc/hosts ./hosts",
+            "unitbox cp ./www/. web:/www",
+        ],
+    ),
+    (
+        "diff",
+        &["unitbox diff web", "unitbox diff --format json web"],
+    ),
+    ("export", &["unitbox export -o web.tar web"]),
+    ("init", &["unitbox init web"]),
+    ("mount", &["unitbox mount web", "unitbox mount"]),
+    ("unmount", &["unitbox unmount web"]),
+    (
         "attach",
         &["unitbox attach web", "unitbox attach --no-stdin --latest"],
     ),

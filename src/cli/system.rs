@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::Host;
+use super::args::switch;
 use super::error::CliError;
 use crate::api::ExitCode;
 use crate::container::deploy::{self, Deployment};
-use crate::container::restore;
+use crate::container::{ContainerError, hold, restore};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::world;
 use crate::sys::time::realtime;
@@ -20,6 +21,11 @@ pub(super) const SETTLE: &str = "settle";
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     if let Some((SETTLE, args)) = args.subcommand() {
         return settle(args, host);
+    }
+    if let Some((WAIT, args)) = args.subcommand() {
+        let unit = args.get_one::<String>("unit").expect("clap demands it");
+        hold::wait(unit, args.get_flag("first")).map_err(ContainerError::from)?;
+        return Ok(0);
     }
     debug_assert_eq!(args.subcommand_name(), Some("restore"));
     let systemd = host.systemd()?;
@@ -33,6 +39,16 @@ pub(super) fn cleanup(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let systemd = host.systemd()?;
     restore::clean_up(host.site(&systemd), &name.parse().map_err(refused)?)?;
     Ok(0)
+}
+
+/// The verb of a monitor whose container waits for its start.
+const WAIT: &str = "wait-for-start";
+
+pub(super) fn wait_command() -> Command {
+    Command::new(WAIT)
+        .about("End when somebody starts a unit that is being started, for its monitor")
+        .arg(Arg::new("unit").long("unit").required(true))
+        .arg(switch("first", None, "Cancel the job that it has now"))
 }
 
 pub(super) fn settle_command() -> Command {

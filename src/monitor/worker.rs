@@ -19,7 +19,6 @@ use crate::api::journal::STDERR;
 use crate::api::{ExitCode, LastStart};
 use crate::container::cleanup;
 use crate::container::deploy;
-use crate::container::hold;
 use crate::container::prepare::{self, Prepared, RunFacts};
 use crate::definition::LogDriver;
 use crate::host::failpoint::{self, Who};
@@ -143,21 +142,13 @@ const SETTLE_TIME: Duration = Duration::from_secs(60);
 /// with that, this program would be half as large again.
 fn settle(context: &Context, own: &FileUnit, world: &mut dyn World) -> Result<(), Failure> {
     let ours = |error: io::Error| (ExitCode::Error.number(), Box::new(error).into());
-    let monitor = std::env::current_exe().map_err(ours)?;
-    let prefix = monitor.ancestors().nth(3).unwrap_or(Path::new("/usr"));
-    let mut args = vec![
-        "unitbox".to_owned(),
-        format!("--root={}", context.layout.root().display()),
-        "system".to_owned(),
-        "settle".to_owned(),
-        format!("--unit={}", own.unit),
-        format!("--id={}", context.id),
-    ];
+    let mut args = client_args(context, "settle", format!("--unit={}", own.unit));
+    args.push(format!("--id={}", context.id));
     let files = own.files.iter();
     args.extend(files.map(|file| format!("--file={}", file.display())));
     args.extend(["--".to_owned(), context.name.to_string()]);
     let client = Filter {
-        program: prefix.join("bin/unitbox"),
+        program: client().map_err(ours)?,
         args,
         // A unit file may name variables of its unit.
         env: std::env::vars().collect(),
@@ -180,6 +171,25 @@ fn settle(context: &Context, own: &FileUnit, world: &mut dyn World) -> Result<()
         }
     }
     Ok(())
+}
+
+/// The client of this installation: `PREFIX/bin/unitbox` for `PREFIX/libexec/unitbox/unitbox-monitor`.
+fn client() -> io::Result<PathBuf> {
+    let monitor = std::env::current_exe()?;
+    let prefix = monitor.ancestors().nth(3).unwrap_or(Path::new("/usr"));
+    Ok(prefix.join("bin/unitbox"))
+}
+
+/// A verb of the client's that is for us.
+fn client_args(context: &Context, verb: &str, unit: String) -> Vec<String> {
+    let root = format!("--root={}", context.layout.root().display());
+    vec![
+        "unitbox".to_owned(),
+        root,
+        "system".to_owned(),
+        verb.to_owned(),
+        unit,
+    ]
 }
 
 /// How often the policy has restarted the container. systemd counts that, and need not be asked before the first start of
@@ -324,12 +334,18 @@ pub(super) fn fork_start(context: &Context) -> io::Result<Child> {
     })
 }
 
-/// Forks what waits for somebody who wants to have the container started; it ends with 0 then.
+/// Forks what waits for somebody who wants to have the container started; it ends with 0 then. That is the client, as
+/// there is no D-Bus in this program.
 pub(super) fn fork_wait(context: &Context, is_first: bool) -> io::Result<Child> {
     fork_worker(|| {
         trace_to_journal();
-        match hold::wait(context.cgroup.name(), is_first) {
-            Ok(()) => 0,
+        let unit = format!("--unit={}", context.cgroup.name());
+        let mut args = client_args(context, "wait-for-start", unit);
+        if is_first {
+            args.push("--first".to_owned());
+        }
+        match client() {
+            Ok(client) => complain(&Exec::new(client).args(args.drain(1..)).exec_now()),
             Err(error) => complain(&error),
         }
     })
