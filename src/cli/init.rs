@@ -4,6 +4,7 @@ use clap::{ArgMatches, Command};
 
 use super::error::CliError;
 use super::{Host, output, select};
+use crate::api::ExitCode;
 use crate::container::observe::State;
 use crate::container::{ContainerError, hold};
 
@@ -22,6 +23,11 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         match hold::init(site, &one.load(host)?) {
             // Of all only those that can are meant.
             Err(ContainerError::State(_)) if all => {}
+            // The codes of programs are for who starts them, as in Podman.
+            Err(ContainerError::Start { name, reason, .. }) => {
+                let code = ExitCode::Error.number();
+                Err(ContainerError::Start { name, code, reason })?;
+            }
             done => done?,
         }
         output::say(&one.shown)

@@ -61,7 +61,7 @@ const VERBS: &[&str] = &[
     "container prune -f --filter label=seq=${P#s}",
     "ps --format '{{.Names}} {{.State}}' --filter name=^${P}a",
     "ps -a --format '{{.Names}} {{.State}} {{.Exited}}' --filter label=seq=${P#s}",
-    "ps -a --noheading --filter name=^${P}a | sed 's/Up .*/Up/; s/ago.*/ago/; s/[0-9]* seconds\\?/N/; s/Less than a second/N/'",
+    "ps -a --noheading --filter name=^${P}a | sed 's/Up .*/Up/; s/ago.*/ago/; s/Less than a second/N/; s/[0-9][0-9]* seconds\\?/N/'",
     "stats --no-stream --format '{{.Name}}' ${P}a 2>/dev/null",
     "wait ${P}a",
     "wait --ignore ${P}a",
@@ -420,7 +420,7 @@ fn sequence(name: String, steps: impl IntoIterator<Item = String>) -> Sequence {
 fn step(state: &str, verb: &str) -> String {
     let starts = verb.starts_with("start") || verb.starts_with("restart");
     if verb.starts_with("wait") {
-        format!("timeout 1 $E {verb}")
+        format!("timeout 2 $E {verb}")
     } else if starts && state == "exited" {
         format!("$E {verb} || exit; $E wait ${{P}}a >/dev/null")
     } else {

@@ -14,7 +14,7 @@ const DIFFERENT: &[(&str, &str)] = &[
         "one that is paused is thawed, so that it can be stopped and hears the signal",
     ),
     (
-        r"^failed: (start|restart|wait|logs)",
+        r"^failed: (init|start|restart|wait|logs)",
         "the code and the words of a start that failed are kept; Podman tells them once",
     ),
 ];
