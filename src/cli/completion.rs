@@ -139,13 +139,17 @@ fn zsh(script: &str) -> String {
     let with_names = with_names();
     let mut text = String::new();
     let (mut group, mut verb): (Option<String>, Option<String>) = (None, None);
+    // The group around each case that is open: verbs below verbs have cases of their own.
+    let mut around = Vec::new();
     for line in script.lines() {
         if let Some((_, rest)) = line.split_once(":unitbox-")
             && let Some((name, _)) = rest.split_once("command-$line")
         {
             group = name.strip_suffix('-').map(str::to_owned);
+        } else if line.trim().starts_with("case ") {
+            around.push(group.clone());
         } else if line.trim() == "esac" {
-            group = None;
+            group = around.pop().flatten();
         } else if let Some(name) = line
             .trim()
             .strip_prefix('(')
