@@ -27,16 +27,12 @@ pub enum EventKind {
     Exec,
     /// Such a command has ended.
     ExecDied,
-    /// Its files were written to an archive.
-    Export,
     /// Its health was looked at.
     HealthStatus,
     /// Its payload was made.
     Init,
     /// It was sent a signal.
     Kill,
-    /// Its root was mounted for the host.
-    Mount,
     /// It was frozen.
     Pause,
     /// It is gone.
@@ -47,8 +43,6 @@ pub enum EventKind {
     Restart,
     /// Its payload runs.
     Start,
-    /// Its root is no longer mounted for the host.
-    Unmount,
     /// It was thawed.
     Unpause,
     /// Its limits were changed.
@@ -56,7 +50,7 @@ pub enum EventKind {
 }
 
 /// Kind, word, MESSAGE_ID=.
-const KINDS: [(EventKind, &str, &str); 19] = [
+const KINDS: [(EventKind, &str, &str); 16] = [
     (
         EventKind::Attach,
         "attach",
@@ -80,22 +74,12 @@ const KINDS: [(EventKind, &str, &str); 19] = [
         "c40f31fd1e8a4c56932a000aaf5297db",
     ),
     (
-        EventKind::Export,
-        "export",
-        "ede543082cc640b198c9f49fde7a389d",
-    ),
-    (
         EventKind::HealthStatus,
         "health_status",
         "850019b2f2f24292ac5bf80795cb97f6",
     ),
     (EventKind::Init, "init", "4b4af01ba2cc48d5854ab124853d7755"),
     (EventKind::Kill, "kill", "a72f08ec7f5348b6a47d4bf460bb4d08"),
-    (
-        EventKind::Mount,
-        "mount",
-        "7eccf123e0694650b43ec609cdb230e0",
-    ),
     (
         EventKind::Pause,
         "pause",
@@ -120,11 +104,6 @@ const KINDS: [(EventKind, &str, &str); 19] = [
         EventKind::Start,
         "start",
         "32e3d5bd2f6a4d97bf24a8e121873aa0",
-    ),
-    (
-        EventKind::Unmount,
-        "unmount",
-        "4e148245c7f146d1b8a02648390c42dd",
     ),
     (
         EventKind::Unpause,

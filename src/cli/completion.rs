@@ -19,13 +19,30 @@ pub(super) fn run(args: &ArgMatches) -> Result<u8, CliError> {
 /// The script for a shell.
 fn script(shell: Shell) -> String {
     let mut text = Vec::new();
-    generate(shell, &mut command(), "unitbox", &mut text);
+    generate(shell, &mut shown(&command()), "unitbox", &mut text);
     let text = String::from_utf8_lossy(&text).into_owned();
     match shell {
         Shell::Bash => text + &bash(),
         Shell::Fish => text + &fish(),
         _ => zsh(&text),
     }
+}
+
+/// The grammar without what help does not show: options that are there to be refused by name are not to be offered.
+fn shown(command: &Command) -> Command {
+    let mut copy = Command::new(command.get_name().to_owned())
+        .disable_help_flag(command.is_disable_help_flag_set())
+        .disable_help_subcommand(command.is_disable_help_subcommand_set())
+        .visible_aliases(command.get_visible_aliases().map(str::to_owned));
+    if let Some(about) = command.get_about() {
+        copy = copy.about(about.clone());
+    }
+    if let Some(version) = command.get_version() {
+        copy = copy.version(version.to_owned());
+    }
+    let args = command.get_arguments().filter(|arg| !arg.is_hide_set());
+    let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set());
+    copy.args(args.cloned()).subcommands(verbs.map(shown))
 }
 
 /// What the words of a verb name.
@@ -68,19 +85,22 @@ impl Kind {
     }
 }
 
-/// Every verb that takes names: its group, itself, and what it takes.
+/// Every verb that takes names: its group, itself, and what it takes. One with another name is there twice.
 fn with_names() -> Vec<(Option<String>, String, Kind)> {
-    let grammar = command();
+    let grammar = shown(&command());
     let mut found = Vec::new();
-    for verb in grammar.get_subcommands() {
-        let name = verb.get_name().to_owned();
-        if let Some(kind) = Kind::of(None, verb) {
-            found.push((None, name.clone(), kind));
+    let mut add = |group: Option<&str>, verb: &Command| {
+        let names = [verb.get_name()]
+            .into_iter()
+            .chain(verb.get_visible_aliases());
+        if let Some(kind) = Kind::of(group, verb) {
+            found.extend(names.map(|name| (group.map(str::to_owned), name.to_owned(), kind)));
         }
+    };
+    for verb in grammar.get_subcommands() {
+        add(None, verb);
         for below in verb.get_subcommands() {
-            if let Some(kind) = Kind::of(Some(&name), below) {
-                found.push((Some(name.clone()), below.get_name().to_owned(), kind));
-            }
+            add(Some(verb.get_name()), below);
         }
     }
     found
@@ -139,21 +159,22 @@ fn zsh(script: &str) -> String {
     let with_names = with_names();
     let mut text = String::new();
     let (mut group, mut verb): (Option<String>, Option<String>) = (None, None);
-    // The group around each case that is open: verbs below verbs have cases of their own.
+    // The group around each `case`.
     let mut around = Vec::new();
     for line in script.lines() {
-        if let Some((_, rest)) = line.split_once(":unitbox-")
+        let line = line.trim_end();
+        let bare = line.trim_start();
+        if bare.starts_with("case ") {
+            around.push(group.clone());
+        } else if bare == "esac" {
+            group = around.pop().flatten();
+        } else if let Some((_, rest)) = line.split_once(":unitbox-")
             && let Some((name, _)) = rest.split_once("command-$line")
         {
             group = name.strip_suffix('-').map(str::to_owned);
-        } else if line.trim().starts_with("case ") {
-            around.push(group.clone());
-        } else if line.trim() == "esac" {
-            group = around.pop().flatten();
-        } else if let Some(name) = line
-            .trim()
+        } else if let Some(name) = bare
             .strip_prefix('(')
-            .and_then(|line| line.strip_suffix(')'))
+            .and_then(|name| name.strip_suffix(')'))
         {
             verb = Some(name.to_owned());
         }

@@ -11,9 +11,10 @@ use super::args::{is_on, toggle};
 use super::error::CliError;
 use super::moment::{Side, moment};
 use super::template::{Template, Value};
-use super::{output, ps, targets};
+use super::{Host, output, ps, targets};
 use crate::api::event::{self, EventKind};
 use crate::api::journal as fields;
+use crate::definition::Source;
 use crate::host::journal::{self, Entries, Entry};
 use crate::sys::time::realtime;
 
@@ -52,12 +53,14 @@ struct Seen {
     health: String,
     exit_code: Option<i64>,
     labels: BTreeMap<String, String>,
+    /// systemd's own entry, which has no labels, and before systemd 254 no more than the unit's name.
+    is_of_systemd: bool,
 }
 
 /// A filter with all its values, one of which must fit.
 type Filters = BTreeMap<String, Vec<String>>;
 
-pub(super) fn run(args: &ArgMatches) -> Result<u8, CliError> {
+pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let wrong = |text: String| CliError::Usage(text);
     if targets::texts(args, "words").next().is_some() {
         return Err(wrong("`unitbox events` takes no arguments".to_owned()));
@@ -113,9 +116,9 @@ pub(super) fn run(args: &ArgMatches) -> Result<u8, CliError> {
     let failed = || CliError::io("run", "journalctl");
     let (mut child, mut entries) = journal::read(&FIELDS.join(","), &words).map_err(failed())?;
     let shown = match until.filter(|_| follow) {
-        None => show(&mut entries, &filters, &format, u64::MAX),
+        None => show(host, &mut entries, &filters, &format, u64::MAX),
         Some(until) => thread::scope(|scope| {
-            let shown = scope.spawn(|| show(&mut entries, &filters, &format, until));
+            let shown = scope.spawn(|| show(host, &mut entries, &filters, &format, until));
             thread::sleep(Duration::from_micros(until.saturating_sub(now)));
             let _ = child.kill();
             shown
@@ -134,11 +137,14 @@ fn option(name: &str, micros: u64) -> String {
 }
 
 fn show(
+    host: &Host,
     entries: &mut Entries<impl BufRead>,
     filters: &Filters,
     format: &Format,
     until: u64,
 ) -> Result<(), CliError> {
+    // The last event of each container, by name.
+    let mut last: BTreeMap<String, Seen> = BTreeMap::new();
     while let Some(entry) = entries
         .read_next()
         .map_err(CliError::io("read", "the journal"))?
@@ -146,10 +152,20 @@ fn show(
         if entry.realtime() > until {
             return Ok(());
         }
-        if let Some(seen) = Seen::of(&entry)
-            && fits(filters, &seen)
-            && !format.print(&seen)?
-        {
+        let Some(mut seen) = Seen::of(&entry) else {
+            continue;
+        };
+        if seen.is_of_systemd {
+            let known = last.get(&seen.name).cloned();
+            match known.or_else(|| Seen::on_record(host, &seen.name)) {
+                Some(known) => seen.belongs_to(known),
+                // Nobody knows whose it was.
+                None if seen.id.is_empty() => continue,
+                None => {}
+            }
+        }
+        last.insert(seen.name.clone(), seen.clone());
+        if fits(filters, &seen) && !format.print(&seen)? {
             return Ok(());
         }
     }
@@ -209,17 +225,29 @@ impl Seen {
     /// None: an entry of something else.
     fn of(entry: &Entry) -> Option<Self> {
         let text = |name| entry.text(name).unwrap_or_default().to_owned();
-        let status = match entry.text("MESSAGE_ID") {
-            Some(event::RESTART_SCHEDULED) => EventKind::Restart.word().to_owned(),
-            _ => entry.text(event::EVENT)?.to_owned(),
+        let is_of_systemd = entry.text("MESSAGE_ID") == Some(event::RESTART_SCHEDULED);
+        let (status, name) = match is_of_systemd {
+            true => {
+                let unit = entry.text("UNIT")?.strip_suffix(".service")?;
+                let own = entry.text(fields::CONTAINER_NAME);
+                let name = own.or_else(|| unit.strip_prefix("unitbox-"))?;
+                (EventKind::Restart.word().to_owned(), name.to_owned())
+            }
+            false => {
+                entry.text(fields::CONTAINER_ID_FULL)?;
+                (
+                    entry.text(event::EVENT)?.to_owned(),
+                    text(fields::CONTAINER_NAME),
+                )
+            }
         };
         let image = text(fields::IMAGE_NAME);
         let labels = entry.text(event::LABELS);
         Some(Self {
             time: entry.realtime(),
             status,
-            id: entry.text(fields::CONTAINER_ID_FULL)?.to_owned(),
-            name: text(fields::CONTAINER_NAME),
+            id: text(fields::CONTAINER_ID_FULL),
+            name,
             // A directory is no image.
             image: if image.starts_with('/') {
                 String::new()
@@ -233,7 +261,35 @@ impl Seen {
             labels: labels
                 .and_then(|text| serde_json::from_str(text).ok())
                 .unwrap_or_default(),
+            is_of_systemd,
         })
+    }
+
+    /// The container of this name that there is.
+    fn on_record(host: &Host, name: &str) -> Option<Self> {
+        let definition = targets::find(&host.layout, name).ok()?;
+        let image = match definition.source {
+            Source::Image { name, .. } => name,
+            Source::Rootfs { .. } => String::new(),
+        };
+        Some(Self {
+            time: 0,
+            status: String::new(),
+            id: definition.id.to_string(),
+            name: definition.name.to_string(),
+            image,
+            health: String::new(),
+            exit_code: None,
+            labels: definition.options.labels,
+            is_of_systemd: false,
+        })
+    }
+
+    /// Takes what it lacks from what is known of the container of its name, if it is the same one.
+    fn belongs_to(&mut self, known: Self) {
+        if self.id.is_empty() || self.id == known.id {
+            (self.id, self.image, self.labels) = (known.id, known.image, known.labels);
+        }
     }
 
     /// As Podman says it.
@@ -393,11 +449,19 @@ mod tests {
 
     #[test]
     fn systemds_own_entry_is_a_restart() {
-        let export = b"__REALTIME_TIMESTAMP=1\nMESSAGE_ID=5eb03494b6584870a536b337290809b3\nCONTAINER_NAME=web\nCONTAINER_ID_FULL=ab\n\n\
+        let export = b"__REALTIME_TIMESTAMP=1\nMESSAGE_ID=5eb03494b6584870a536b337290809b3\nUNIT=unitbox-web.service\n\n\
+            __REALTIME_TIMESTAMP=1\nMESSAGE_ID=5eb03494b6584870a536b337290809b3\nUNIT=app.service\nCONTAINER_NAME=web\nCONTAINER_ID_FULL=ab\n\n\
             __REALTIME_TIMESTAMP=1\nMESSAGE_ID=5eb03494b6584870a536b337290809b3\nUNIT=other.service\n\n";
         let mut entries = Entries::new(&export[..]);
-        let own = Seen::of(&entries.read_next().unwrap().unwrap()).unwrap();
-        assert_eq!((own.status.as_str(), own.name.as_str()), ("restart", "web"));
-        assert_eq!(Seen::of(&entries.read_next().unwrap().unwrap()), None);
+        let mut next = || Seen::of(&entries.read_next().unwrap().unwrap());
+        // systemd 252 tells the unit only.
+        let mut old = next().unwrap();
+        assert_eq!((old.status.as_str(), old.name.as_str()), ("restart", "web"));
+        old.belongs_to(seen());
+        assert_eq!((old.id, old.labels), (seen().id, seen().labels));
+        let mut other = next().unwrap();
+        other.belongs_to(seen());
+        assert_eq!((other.id.as_str(), other.labels.len()), ("ab", 0));
+        assert_eq!(next(), None);
     }
 }

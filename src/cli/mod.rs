@@ -103,7 +103,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, CliError> {
 
 fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     match verb {
-        "events" => events::run(args),
+        "events" => events::run(args, host),
         "info" => info::run(args, host),
         "load" => images::load(args, host),
         "images" => images::list(args, host),

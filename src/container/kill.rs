@@ -44,7 +44,11 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
             // What was not sent has ended nothing.
             let _ = fs::remove_file(site.layout.kill_request(&definition.id));
         }
-        return Err(failed(error));
+        return Err(match error.raw_os_error() {
+            // It has ended since it was opened.
+            Some(nix::libc::ESRCH) => wrong_state(),
+            _ => failed(error),
+        });
     }
     events::tell(definition, EventKind::Kill, None);
     // Who stands still does not hear it.

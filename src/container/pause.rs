@@ -23,20 +23,28 @@ pub fn pause(site: Site<'_>, definition: &Definition) -> Result<(), ContainerErr
     let seen = observe(site.layout, site.manager, definition)?;
     let payload = payload_of(site.layout, &definition.id);
     match (seen.state, payload) {
-        (State::Running, Some(payload)) => {
-            freeze(definition, &payload, true)?;
-            events::tell(definition, EventKind::Pause, None);
-            Ok(())
-        }
+        (State::Running, Some(payload)) => match freeze(definition, &payload, true) {
+            // It ended meanwhile.
+            Err(_) if !payload.cgroup.exists() => Err(not_running(State::Exited)),
+            Err(error) => Err(error),
+            Ok(()) => {
+                events::tell(definition, EventKind::Pause, None);
+                Ok(())
+            }
+        },
         (State::Paused, _) => Err(ContainerError::State(format!(
             "\"{}\" is already paused",
             definition.id
         ))),
-        (state, _) => Err(ContainerError::State(format!(
-            "\"{}\" is not running, can't pause",
-            state.as_str()
-        ))),
+        (state, _) => Err(not_running(state)),
     }
+}
+
+fn not_running(state: State) -> ContainerError {
+    ContainerError::State(format!(
+        "\"{}\" is not running, can't pause",
+        state.as_str()
+    ))
 }
 
 /// Thaws a container that is paused, also one that `systemctl freeze` has frozen; returns when it runs.

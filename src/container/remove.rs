@@ -1,6 +1,8 @@
 //! Removes a container with everything that is known of it.
 
-use super::observe::{derive, gather};
+use std::time::Duration;
+
+use super::observe::{State, derive, gather};
 use super::stop::{Patience, stop};
 use super::{ContainerError, Site, cleanup, dependencies, events, exits, files, unit};
 use crate::api::event::EventKind;
@@ -8,9 +10,13 @@ use crate::api::{ExitRecord, Layout};
 use crate::definition::Definition;
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
+use crate::host::systemd::ActiveState;
 use crate::host::world::Host;
 use crate::store::{self, ContainerLock, StoreError, remove_tree};
 use crate::types::{ContainerId, UnitName};
+
+/// How often a start that goes on is looked at.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Removes a container. With `force` one that runs is stopped before, with this patience. With `volumes`, or if the
 /// container removes itself, its anonymous volumes go too.
@@ -56,6 +62,13 @@ fn remove_good(
                     definition.id,
                     seen.state.as_str()
                 )));
+            }
+            let starts = status.active_state == ActiveState::Activating
+                && !status.sub_state.starts_with("auto-restart");
+            if !force && starts && seen.state == State::Created {
+                // Who starts it was first: in a moment it runs, or has failed.
+                std::thread::sleep(LOOK);
+                continue;
             }
             // The payload has ended but the unit not: this waits for it.
             stop(site, definition, patience)?;

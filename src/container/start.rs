@@ -10,6 +10,9 @@ use crate::definition::Definition;
 use crate::host::systemd::{JobResult, SystemdError, UnitStatus};
 use crate::store;
 
+/// What systemd says of a unit that it could not load for EBUSY (sd_bus_error_set_errno(3)).
+const BUSY: &str = "System.Error.EBUSY";
+
 /// Starts a container; one that runs is left alone. Returns when its payload runs (or ran).
 ///
 /// The container's lock is not held meanwhile: the monitor takes its own steps, and systemd serialises jobs of a unit.
@@ -68,8 +71,21 @@ pub(super) fn launch(
         let started = site.manager.start_transient(&unit);
         started.map_err(|error| without_space(site, definition, error))?
     } else {
+        // Or the file would come back after whoever removes the container has taken it.
+        let lock = store::lock(site.layout, &definition.id)?;
+        if !site.layout.container(&definition.id).is_dir() {
+            return Err(removed_meanwhile(definition));
+        }
         unit::refresh(site, definition, &status)?;
-        let started = site.manager.start(&name);
+        drop(lock);
+        let started = match site.manager.start(&name) {
+            // A unit of this name was removed while others held it, and systemd has kept its cgroup with no slice.
+            Err(error) if error.is_named(BUSY) => {
+                site.manager.reload()?;
+                site.manager.start(&name)
+            }
+            started => started,
+        };
         started.map_err(|error| refused(site, definition, error))?
     };
     Ok((status, result))
@@ -108,6 +124,8 @@ pub(super) fn failed(
 ) -> ContainerError {
     let name = definition.name.clone();
     let unit = definition.unit();
+    // Who removes it, or prepares another run, is not seen halfway; a lock that cannot be taken tells nothing.
+    let _whole = store::lock(site.layout, &definition.id);
     let Ok(status) = site.manager.status(&unit) else {
         let result = result.as_str().to_owned();
         let verb = "start";
@@ -115,6 +133,9 @@ pub(super) fn failed(
     };
     let after: Observation = derive(&gather(site.layout, definition, status.clone()));
     let removed = || {
+        if !definition.options.remove {
+            return None;
+        }
         let text = fs::read_to_string(site.layout.removed_exit(&definition.id)).ok()?;
         ExitRecord::parse(&text).ok().map(Exit::Recorded)
     };
@@ -153,14 +174,18 @@ fn refused(site: Site<'_>, definition: &Definition, error: SystemdError) -> Cont
         // Held until all is gone; one that cannot be taken tells nothing.
         let _end = store::lock(site.layout, &definition.id);
         if !site.layout.container(&definition.id).is_dir() {
-            return ContainerError::Start {
-                name: definition.name.clone(),
-                code: ExitCode::Error.number(),
-                reason: "it was removed meanwhile".to_owned(),
-            };
+            return removed_meanwhile(definition);
         }
     }
     error.into()
+}
+
+fn removed_meanwhile(definition: &Definition) -> ContainerError {
+    ContainerError::Start {
+        name: definition.name.clone(),
+        code: ExitCode::Error.number(),
+        reason: "it was removed meanwhile".to_owned(),
+    }
 }
 
 /// What somebody else did to a container while it was being started; his traces have replaced those of the start.

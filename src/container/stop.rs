@@ -7,8 +7,7 @@ use super::{ContainerError, Site};
 use crate::definition::Definition;
 use crate::host::systemd::{ActiveState, JobResult};
 use crate::store::{StoreError, write_atomic};
-use crate::types::RestartPolicy;
-use crate::types::UnitName;
+use crate::types::{RestartPolicy, UnitName};
 
 /// How often a run that is ending is looked at.
 const LOOK: Duration = Duration::from_millis(10);
@@ -139,12 +138,12 @@ mod tests {
             id: ContainerId::from_random([7; 32]),
             name: "web".parse().unwrap(),
             created: 1,
-            deployed: None,
             source: Source::Rootfs {
                 path: "/".to_owned(),
             },
             command: Vec::new(),
             options: Options::default(),
+            deployed: None,
         };
         let unit = UnitName::of(&definition.name);
         let running = UnitStatus {

@@ -46,7 +46,7 @@ fn the_same_happens_as_with_podman() {
     );
 
     // The form of a line, of JSON, and what is refused.
-    let shape = "sed -E 's/[0-9]{4}-[^U]*UTC/TIME/; s/[0-9a-f]{64}/ID/; s/[0-9a-f]{12}/SHORT/; s/(podman|unitbox)/c/g; s/\"(time|timeNano)\":[0-9]+/\"\\1\":0/g'";
+    let shape = "sed -E 's/[0-9]{4}-[^U]*UTC/TIME/; s/\"(time|timeNano)\":[0-9]+/\"\\1\":0/g; s/[0-9a-f]{64}/ID/; s/[0-9a-f]{12}/SHORT/; s/(podman|unitbox)/c/g'";
     for args in [
         "--filter event=create --filter label=a=1",
         "--filter event=create --filter label=a=1 --no-trunc=false",

@@ -99,6 +99,10 @@ fn full_screen(user: &Tmux) {
 
 /// The user's own shell echoes and edits again.
 fn is_given_back(user: &Tmux, code: u8) {
+    // What is typed before is the client's.
+    user.until("the user's prompt", |screen| {
+        screen.trim_end().ends_with('$')
+    });
     user.line("echo code=$?");
     user.expect(&format!("code={code}"));
     user.line("stty -a | grep -c -e ' echo ' -e ' icanon'; echo $((3 + 4))");

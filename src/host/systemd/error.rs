@@ -81,7 +81,8 @@ impl SystemdError {
         self.is_named("org.freedesktop.systemd1.NoSuchUnit")
     }
 
-    pub(super) fn is_named(&self, wanted: &str) -> bool {
+    /// Whether it is an answer with this D-Bus error name.
+    pub fn is_named(&self, wanted: &str) -> bool {
         matches!(self, Self::Refused { name, .. } if name == wanted)
     }
 
