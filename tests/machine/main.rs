@@ -44,6 +44,7 @@ mod truth;
 mod unit;
 mod users;
 mod verbs;
+mod vm_devices;
 mod vm_limits;
 mod vm_lsm;
 mod vm_smoke;

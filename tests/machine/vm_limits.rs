@@ -2,6 +2,7 @@
 
 use crate::harness::{Oracle, Vm};
 use crate::run::ROOTFS;
+use crate::vm_devices;
 
 #[test]
 fn vm_limits_reach_the_payload_and_hold() {
@@ -11,7 +12,10 @@ fn vm_limits_reach_the_payload_and_hold() {
     for runtime in ["runc", "crun"] {
         seen_inside(&vm, runtime);
         fork_bomb(&vm, runtime);
+        vm_devices::rules(&vm, runtime);
     }
+    vm_devices::rules_of_podman(&vm);
+    vm_devices::policy_of_the_unit(&vm);
     drop_ins(&vm);
     out_of_memory(&vm);
     oracle.assert_clean(&vm);
