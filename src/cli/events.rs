@@ -103,7 +103,8 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         journal::sync();
         words.extend(until.map(|until| option("until", until)));
     }
-    const FIELDS: [&str; 8] = [
+    const FIELDS: [&str; 9] = [
+        "UNIT",
         event::EVENT,
         event::EXIT_CODE,
         event::LABELS,
