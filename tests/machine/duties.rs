@@ -59,7 +59,10 @@ fn a_created_container_has_no_file_of_the_host() {
     let lab = Lab::boot(Suite::Trixie);
     lab.write(
         "/opt/hook",
-        "#!/bin/sh\npid=$(jq -r .pid)\nfor fd in /proc/$pid/fd/*; do readlink $fd; done >>/opt/fds\n",
+        // A fixed runc opens a procfs of its own, which is mounted nowhere.
+        "#!/bin/sh\npid=$(jq -r .pid)\nfor fd in /proc/$pid/fd/*; do
+            [ \"$(readlink $fd) $(stat -L -f -c %T $fd)\" = '/ proc' ] && echo procfs || readlink $fd
+        done >>/opt/fds\n",
     );
     lab.sh("chmod 755 /opt/hook; mkdir /opt/hooks").ok();
     lab.write(

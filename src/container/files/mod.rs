@@ -3,8 +3,8 @@
 mod archive;
 pub mod artifacts;
 pub mod changes;
+mod child;
 pub mod copy;
-mod helper;
 pub mod mounted;
 mod place;
 mod root;

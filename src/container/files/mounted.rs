@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
 
-use super::helper::Helper;
+use super::child::Helper;
 use super::root::{clear, own_namespace, own_root};
 use crate::api::Layout;
 use crate::container::observe::payload_of;

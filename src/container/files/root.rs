@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::libc::O_PATH;
 use nix::sched::{CloneFlags, unshare};
 
-use super::helper::Helper;
+use super::child::Helper;
 use crate::api::{Layout, Payload};
 use crate::container::observe::payload_of;
 use crate::container::{ContainerError, Site, prepare};
