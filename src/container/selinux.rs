@@ -9,7 +9,7 @@ use super::prepare::{PrepareError, load};
 use crate::api::Layout;
 use crate::definition::{Definition, Namespace, Options};
 use crate::host::world::{Durability, World};
-use crate::plan::bundle::is_privileged;
+use crate::plan::bundle::{is_nested, is_privileged};
 use crate::plan::conf::Conf;
 use crate::plan::selinux::{Contexts, LabelWish, Labels};
 use crate::sys::id::random_bytes;
@@ -51,7 +51,10 @@ pub(super) fn prepare(
     world: &mut dyn World,
 ) -> Result<Option<Labels>, PrepareError> {
     if !is_enabled() {
-        return Ok(None);
+        return match is_nested(&definition.options) {
+            true => Err(PrepareError::NoSelinux),
+            false => Ok(None),
+        };
     }
     let wish = wanted(definition, layout, conf, 0)?;
     let level = match wish.is_disabled() {

@@ -88,6 +88,8 @@ impl FromStr for Context {
     }
 }
 
+/// The option that shows the payload the files of SELinux, so that it can label containers of its own.
+pub const NESTED: &str = "nested";
 /// The level of what belongs to no container, or to all.
 const BOTTOM: &str = "s0";
 /// That of the files of containers without a label: no pair that is drawn ever meets it.
@@ -144,12 +146,13 @@ impl LabelWish {
         let mut wish = Self::default();
         for option in options {
             let option = option.as_ref();
-            if option == "nested" {
-                return Err("label=nested is not supported".to_owned());
-            }
-            if option == "disable" {
-                wish.disable = true;
-                continue;
+            match option {
+                "disable" => {
+                    wish.disable = true;
+                    continue;
+                }
+                NESTED => continue,
+                _ => {}
             }
             let (key, value) = option.split_once(':').unwrap_or((option, ""));
             let field = match key {
@@ -160,7 +163,7 @@ impl LabelWish {
                 "filetype" => &mut wish.file_type,
                 _ => {
                     return Err(format!(
-                        "label={option}: not disable, user:, role:, type:, level: or filetype:"
+                        "label={option}: not disable, nested, user:, role:, type:, level: or filetype:"
                     ));
                 }
             };
@@ -333,7 +336,7 @@ mod tests {
     #[test]
     fn what_is_no_option_is_refused() {
         for bad in [
-            "", "nested", "foo", "foo:bar", "type", "type:", "type:a:b", "Disable", "level:",
+            "", "foo", "foo:bar", "type", "type:", "type:a:b", "Disable", "level:",
         ] {
             assert!(LabelWish::parse(&[bad]).is_err(), "{bad:?}");
         }

@@ -105,6 +105,9 @@ pub enum PrepareError {
         /// Why not.
         reason: String,
     },
+    /// `label=nested`, and the kernel does not run SELinux.
+    #[error("SELinux: label=nested, which the kernel does not run")]
+    NoSelinux,
     /// An AppArmor profile that was named cannot be used.
     #[error("AppArmor profile {profile:?}")]
     AppArmor {
@@ -129,7 +132,9 @@ impl PrepareError {
     /// What the run ends with (podman-run(1), "Exit Status").
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Workdir { .. } | Self::User(_) => ExitCode::NotExecutable.number(),
+            Self::Workdir { .. } | Self::User(_) | Self::NoSelinux => {
+                ExitCode::NotExecutable.number()
+            }
             _ => ExitCode::Error.number(),
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
-use super::isolation::{Namespaces, is_privileged};
+use super::isolation::{Namespaces, SELINUX, is_nested, is_privileged};
 use super::mounts::{self, MountFacts};
 use super::{BundleFacts, Mapping};
 use crate::definition::{Definition, Namespace};
@@ -108,6 +108,10 @@ fn base(definition: &Definition, facts: &BundleFacts) -> Vec<Mount> {
         ),
     ];
     mounts.extend(shm(definition, facts));
+    if is_nested(&definition.options) {
+        let options = ["rw", "rprivate", "noexec", "nosuid", "nodev", "rbind"];
+        mounts.push(bind(Path::new(SELINUX), SELINUX, &options));
+    }
     mounts.push(mount(
         "/sys/fs/cgroup",
         "cgroup",

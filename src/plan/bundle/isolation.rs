@@ -7,9 +7,9 @@ use oci_spec::runtime::{Capability, Linux, LinuxNamespace, LinuxNamespaceType};
 
 use super::joined::{JoinedFacts, NamespaceKind, NamespaceSource};
 use super::{BundleFacts, DeviceNode, Edits, Mapping, SeccompProfile, pattern};
-use crate::definition::{Definition, Namespace, Network, parse_sysctl};
+use crate::definition::{Definition, Namespace, Network, Options, parse_sysctl};
 use crate::plan::conf::Conf;
-use crate::plan::selinux::Labels;
+use crate::plan::selinux::{Labels, NESTED};
 
 /// What the plan must know of the host's means to keep a payload apart.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -149,6 +149,11 @@ fn sysctls(
     all
 }
 
+/// Whether the payload is to label containers of its own.
+pub fn is_nested(options: &Options) -> bool {
+    options.isolation.label.iter().any(|label| label == NESTED)
+}
+
 /// The user's own masks hold for a privileged container too.
 fn masked(definition: &Definition, facts: &BundleFacts) -> Vec<String> {
     let mut paths = defaults(definition, facts, MASKED);
@@ -162,6 +167,9 @@ fn defaults(definition: &Definition, facts: &BundleFacts, paths: &[&str]) -> Vec
         return Vec::new();
     }
     let unmasked = |path: &str| {
+        if path == SELINUX && is_nested(&definition.options) {
+            return true;
+        }
         let mut patterns = isolation.unmask.iter();
         patterns.any(|text| text.eq_ignore_ascii_case("all") || pattern::matches(text, path))
     };
@@ -171,6 +179,9 @@ fn defaults(definition: &Definition, facts: &BundleFacts, paths: &[&str]) -> Vec
 
 /// Root may ping without CAP_NET_RAW (icmp(7)).
 const DEFAULT_SYSCTLS: &[&str] = &["net.ipv4.ping_group_range=0 0"];
+
+/// Where the kernel shows what SELinux does.
+pub(super) const SELINUX: &str = "/sys/fs/selinux";
 
 /// Paths of /proc and /sys that leak or change the host.
 const MASKED: &[&str] = &[
@@ -184,7 +195,7 @@ const MASKED: &[&str] = &[
     "/proc/timer_stats",
     "/sys/devices/virtual/powercap",
     "/sys/firmware",
-    "/sys/fs/selinux",
+    SELINUX,
 ];
 
 const READ_ONLY: &[&str] = &[

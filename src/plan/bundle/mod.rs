@@ -37,7 +37,7 @@ pub use devices::DeviceNode;
 pub use etc::EtcFacts;
 pub use files::{FileFacts, GivenFile, mapped_shm};
 pub use hooks::{HookFacts, command_of};
-pub use isolation::{IsolationFacts, is_privileged};
+pub use isolation::{IsolationFacts, is_nested, is_privileged};
 pub use joined::{JoinedFacts, NamespaceKind, NamespaceSource};
 pub use limits::LimitFacts;
 pub use mounts::{Forbids, MountFacts};

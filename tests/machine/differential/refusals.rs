@@ -55,6 +55,7 @@ const BAD: &[(&str, &str)] = &[
     ("secret", "s1,type=nonsense"),
     ("seccomp-policy", "nonsense"),
     ("security-opt", "apparmor=nope"),
+    ("security-opt", "label=nested"),
     ("security-opt", "nonsense=1"),
     ("security-opt", "seccomp=/no/such/file"),
     ("shm-size", "lots"),
