@@ -24,8 +24,11 @@ use crate::host::failpoint::{self, Who};
 use crate::host::world::{Durability, Host, World};
 use crate::lifecycle::{Effect, Event, Finish, State};
 use crate::sys::process::{die_like, exit_now, start_ticks};
-use crate::sys::time::realtime;
+use crate::sys::time::{boottime, realtime};
 use crate::types::{ExitStatus, NO_RESTART, RestartPolicy, Signal};
+
+/// How long a journald that has not read the last lines may hold up the end of a run.
+const JOURNAL_TIME: Duration = Duration::from_secs(1);
 
 impl Monitor {
     pub(super) fn perform(&mut self, effects: Vec<Effect>) {
@@ -338,6 +341,15 @@ impl Monitor {
         self.streams.iter_mut().for_each(Stream::last_call);
     }
 
+    /// journald looks up whose lines these are when it reads the first one, in our cgroup: it may be late, and must find us
+    /// alive.
+    fn await_journal(&self) {
+        let until = boottime() + JOURNAL_TIME;
+        while self.streams.iter().any(Stream::is_unread) && boottime() < until {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Ends the process: exactly as the payload did, but for ordered stops.
     fn finish(&mut self, finish: Finish) {
         let text = match self.machine.ended.as_ref() {
@@ -354,12 +366,13 @@ impl Monitor {
             );
         }
         if let (false, Some(record)) = (self.clients.is_empty(), self.record()) {
-            self.streams.clear();
+            self.streams.iter_mut().for_each(Stream::drop_clients);
             let record = record.render();
             self.clients
                 .iter()
                 .for_each(|client| client.tell_exit(&record));
         }
+        self.await_journal();
         match finish {
             Finish::Exit(code) => exit_now(i32::from(code)),
             Finish::Signal(signal) => die_like(i32::from(signal.number())),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::journal;
 use super::k8s_file::K8sFile;
 use crate::api::client::PATIENCE;
-use crate::sys::move_data::{Moved, bytes_waiting, read, set_pipe_size, splice, tee};
+use crate::sys::move_data::{Moved, bytes_waiting, is_unread, read, set_pipe_size, splice, tee};
 use crate::sys::time::boottime;
 
 /// Most bytes moved at once; a turn moves [`ROUNDS`] times as much, so that signals never wait long.
@@ -223,6 +223,18 @@ impl Stream {
     pub(super) fn discard(&mut self) {
         let mut buffer = [0; 4096];
         while !self.is_empty() && matches!(read(&self.source, &mut buffer), Ok(Moved::Bytes(_))) {}
+    }
+
+    pub(super) fn drop_clients(&mut self) {
+        self.taps.clear();
+    }
+
+    /// Whether journald has yet to read what it was given.
+    pub(super) fn is_unread(&self) -> bool {
+        match &self.sink {
+            Sink::Journal { stream, .. } => stream.as_ref().is_some_and(is_unread),
+            Sink::File | Sink::Null(_) => false,
+        }
     }
 
     pub(super) fn drop_client(&mut self, client: u32) {

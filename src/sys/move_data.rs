@@ -135,10 +135,30 @@ pub fn bytes_waiting(fd: impl AsFd) -> io::Result<usize> {
     Ok(count.max(0) as usize)
 }
 
+/// Whether the other end of a stream socket has not read all yet (`SIOCOUTQ`, unix(7)); false for what is none.
+pub fn is_unread(fd: impl AsFd) -> bool {
+    let mut count: libc::c_int = 0;
+    // SAFETY: TIOCOUTQ, the same number as SIOCOUTQ, writes one int, which outlives the call.
+    let asked = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), libc::TIOCOUTQ, &mut count) };
+    asked == 0 && count > 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_stream_is_unread_until_the_other_end_has_all() {
+        use std::io::{Read, Write};
+        let (mut writer, mut reader) = UnixStream::pair().unwrap();
+        assert!(!is_unread(&writer));
+        writer.write_all(b"some").unwrap();
+        assert!(is_unread(&writer));
+        reader.read_exact(&mut [0; 4]).unwrap();
+        assert!(!is_unread(&writer));
+        assert!(!is_unread(pipe().unwrap().1));
+    }
 
     #[test]
     fn splice_moves_tells_empty_from_full_and_sees_the_end() {

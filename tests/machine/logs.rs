@@ -51,6 +51,20 @@ fn the_journal_has_fields_priorities_and_both_streams() {
     }
 }
 
+/// journald asks whose lines those of a process are, as long as that is there: a run that is over in no time waits for it.
+#[test]
+fn a_journal_that_is_late_still_knows_whose_line_it_is() {
+    let lab = Lab::boot(Suite::Trixie);
+    let late = lab.sh(&format!(
+        "unitbox run --rm {ROOTFS} true; mkdir /opt/o; pid=$(systemctl show -P MainPID systemd-journald); kill -STOP $pid
+        (until [ -e /opt/o/over ]; do sleep 0.01; done; sleep 0.7; kill -CONT $pid) &
+        unitbox run --rm --name late --log-opt tag=blue -v /opt/o:/o {ROOTFS} sh -c 'echo said; touch /o/over' >/dev/null
+        wait; journalctl --sync
+        journalctl -o json MESSAGE=said | jq -r '.CONTAINER_NAME + .CONTAINER_TAG'"
+    ));
+    assert_eq!(late.ok(), "lateblue");
+}
+
 #[test]
 fn the_other_drivers() {
     let lab = Lab::boot(Suite::Trixie);

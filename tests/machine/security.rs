@@ -283,6 +283,15 @@ fn an_exit_file_made_by_another_is_no_exit() {
         assert_eq!(code.lines().last(), Some("3"), "{plant}");
         assert_eq!(lab.sh("cat /opt/target").ok(), "untouched", "{plant}");
     }
+    // The exit of an earlier run, and a monitor that cannot tell its own.
+    let state = lab.sh(&format!(
+        "mkdir /opt/flag; id=$(unitbox create --name k -v /opt/flag:/flag {ROOTFS} sh -c 'mkdir /flag/x || sleep 1000')
+        unitbox start k; unitbox wait k; mkdir -p -m 700 /run/unitbox/$id
+        cp /var/lib/unitbox/containers/$id/last-exit /run/unitbox/$id/exit && unitbox start k >/dev/null
+        kill -KILL $(systemctl show -P MainPID unitbox-k); unitbox wait k
+        unitbox inspect --format '{{{{.State.Status}}}}' k; unitbox rm k"
+    ));
+    assert_eq!(state.ok(), "k\n0\n137\nexited\nk");
     // While it runs: what the monitor saw wins.
     let code = lab
         .sh(&format!(
