@@ -6,15 +6,15 @@ use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, openat};
-use nix::libc::{self, O_PATH};
+use nix::libc;
 use nix::sys::stat::Mode;
 
 use super::place::{How, Tree};
 use super::root::{Opened, Scope, open};
+use super::side::{Side, is_dir, or_here, refuse};
 use super::walk::Walk;
 use super::{Sink, archive};
 use crate::container::{ContainerError, Site, prepare};
@@ -49,79 +49,6 @@ pub struct Options {
 const NO_DIRECTORY: &str = "destination must be a directory when copying a directory";
 const NO_DIRECTORY_FOR_STREAM: &str = "destination must be a directory when copying from stdin";
 const NO_ARCHIVE: &str = "source must be a (compressed) tar archive when copying from stdin";
-
-fn refuse<T>(text: impl Into<String>) -> Result<T, ContainerError> {
-    Err(ContainerError::Files(text.into()))
-}
-
-/// One side, reached.
-enum Side<'a> {
-    Host(&'a Path),
-    Container(&'a Definition, &'a Opened, &'a Path),
-}
-
-impl Side<'_> {
-    fn path(&self) -> &Path {
-        match self {
-            Side::Host(path) | Side::Container(_, _, path) => path,
-        }
-    }
-
-    /// Opens a path of this side, links followed where they lead there.
-    fn open(&self, path: &Path) -> io::Result<OwnedFd> {
-        match self {
-            Side::Host(_) => {
-                let mut options = fs::OpenOptions::new();
-                let file = options.read(true).custom_flags(O_PATH).open(or_here(path));
-                Ok(file?.into())
-            }
-            Side::Container(_, opened, _) => opened.root().open_in(or_here(path), O_PATH, 0),
-        }
-    }
-
-    fn missing<T>(&self, error: io::Error) -> Result<T, ContainerError> {
-        let path = self.path().display();
-        let whose = match self {
-            Side::Host(_) => "the host".to_owned(),
-            Side::Container(definition, ..) => format!("container {}", definition.name),
-        };
-        match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => refuse(format!(
-                "\"{path}\" could not be found on {whose}: no such file or directory"
-            )),
-            _ => Err(ContainerError::io("open", self.path())(error)),
-        }
-    }
-
-    /// The path behind the links at its end, for what takes the place of the last one's target.
-    fn behind_links(&self) -> io::Result<PathBuf> {
-        match self {
-            Side::Host(path) => fs::canonicalize(path),
-            Side::Container(_, opened, path) => {
-                let mut path = path.to_path_buf();
-                // The kernel gives up after 40, too (path_resolution(7)).
-                for _ in 0..40 {
-                    match opened.root().read_link(&path) {
-                        Ok(target) => path = path.parent().unwrap_or(Path::new("/")).join(target),
-                        Err(_) => break,
-                    }
-                }
-                Ok(path)
-            }
-        }
-    }
-}
-
-fn or_here(path: &Path) -> &Path {
-    match path.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => path,
-    }
-}
-
-fn is_dir(node: &OwnedFd) -> io::Result<bool> {
-    Ok(stat(node)?.st_mode & libc::S_IFMT == libc::S_IFDIR)
-}
 
 /// Copies files.
 ///

@@ -8,6 +8,7 @@ pub mod copy;
 pub mod mounted;
 mod place;
 mod root;
+mod side;
 mod walk;
 
 use std::io;

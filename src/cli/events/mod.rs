@@ -1,5 +1,7 @@
 //! `events`: what happened to containers, from the journal.
 
+mod seen;
+
 use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::thread;
@@ -10,13 +12,14 @@ use clap::{Arg, ArgMatches, Command};
 use super::args::{is_on, toggle};
 use super::error::CliError;
 use super::moment::{Side, moment};
-use super::template::{Template, Value};
-use super::{Host, output, ps, targets};
-use crate::api::event::{self, EventKind};
+use super::template::Template;
+use super::{Host, ps, targets};
+use crate::api::event;
 use crate::api::journal as fields;
-use crate::definition::Source;
-use crate::host::journal::{self, Entries, Entry};
+use crate::host::journal::{self, Entries};
 use crate::sys::time::realtime;
+
+use seen::{Format, Seen};
 
 /// The grammar.
 pub(super) fn command() -> Command {
@@ -41,22 +44,6 @@ pub(super) fn command() -> Command {
         .arg(Arg::new("words").hide(true).num_args(0..))
 }
 
-/// One event.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Seen {
-    /// Microseconds since the epoch.
-    time: u64,
-    status: String,
-    id: String,
-    name: String,
-    image: String,
-    health: String,
-    exit_code: Option<i64>,
-    labels: BTreeMap<String, String>,
-    /// systemd's own entry, which has no labels, and before systemd 254 no more than the unit's name.
-    is_of_systemd: bool,
-}
-
 /// A filter with all its values, one of which must fit.
 type Filters = BTreeMap<String, Vec<String>>;
 
@@ -78,42 +65,9 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         args.get_one::<String>(name).map(read).transpose()
     };
     let (since, until) = (at("since", Side::Since)?, at("until", Side::Until)?);
-    let format = match args.get_one::<String>("format").map_or("", String::as_str) {
-        "" => Format::Line {
-            whole_ids: is_on(args, "no-trunc"),
-        },
-        "json" => Format::Json,
-        text => Format::Template(Template::of_one("events", text)?),
-    };
+    let format = format(args)?;
     let follow = is_on(args, "stream") && until.is_none_or(|until| until > now);
-    let mut words: Vec<String> = event::message_ids()
-        .chain([event::RESTART_SCHEDULED])
-        .map(|id| format!("MESSAGE_ID={id}"))
-        .collect();
-    // Nobody else can tell of our containers.
-    words.push("_UID=0".to_owned());
-    if let Some(since) = since {
-        words.push(option("since", since));
-    }
-    if follow {
-        let all = since.is_some() || until.is_some();
-        words.push("--follow".to_owned());
-        words.push(format!("--lines={}", if all { "all" } else { "0" }));
-    } else {
-        journal::sync();
-        words.extend(until.map(|until| option("until", until)));
-    }
-    const FIELDS: [&str; 9] = [
-        "UNIT",
-        event::EVENT,
-        event::EXIT_CODE,
-        event::LABELS,
-        event::HEALTH,
-        fields::CONTAINER_NAME,
-        fields::CONTAINER_ID_FULL,
-        fields::IMAGE_NAME,
-        "MESSAGE_ID",
-    ];
+    let words = words(since, until, follow);
     let failed = || CliError::io("run", "journalctl");
     let (mut child, mut entries) = journal::read(&FIELDS.join(","), &words).map_err(failed())?;
     let shown = match until.filter(|_| follow) {
@@ -131,6 +85,53 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let _ = child.kill();
     child.wait().map_err(failed())?;
     shown.map(|()| 0)
+}
+
+fn format(args: &ArgMatches) -> Result<Format, CliError> {
+    Ok(
+        match args.get_one::<String>("format").map_or("", String::as_str) {
+            "" => Format::Line {
+                whole_ids: is_on(args, "no-trunc"),
+            },
+            "json" => Format::Json,
+            text => Format::Template(Template::of_one("events", text)?),
+        },
+    )
+}
+
+/// What is read of each entry.
+const FIELDS: [&str; 9] = [
+    "UNIT",
+    event::EVENT,
+    event::EXIT_CODE,
+    event::LABELS,
+    event::HEALTH,
+    fields::CONTAINER_NAME,
+    fields::CONTAINER_ID_FULL,
+    fields::IMAGE_NAME,
+    "MESSAGE_ID",
+];
+
+/// What journalctl(1) is asked for.
+fn words(since: Option<u64>, until: Option<u64>, follow: bool) -> Vec<String> {
+    let mut words: Vec<String> = event::message_ids()
+        .chain([event::RESTART_SCHEDULED])
+        .map(|id| format!("MESSAGE_ID={id}"))
+        .collect();
+    // Nobody else can tell of our containers.
+    words.push("_UID=0".to_owned());
+    if let Some(since) = since {
+        words.push(option("since", since));
+    }
+    if follow {
+        let all = since.is_some() || until.is_some();
+        words.push("--follow".to_owned());
+        words.push(format!("--lines={}", if all { "all" } else { "0" }));
+    } else {
+        journal::sync();
+        words.extend(until.map(|until| option("until", until)));
+    }
+    words
 }
 
 fn option(name: &str, micros: u64) -> String {
@@ -220,166 +221,6 @@ fn fits(filters: &Filters, seen: &Seen) -> bool {
     };
     let any = |(key, values): (&String, &Vec<String>)| values.iter().any(|value| one(key, value));
     filters.iter().all(any)
-}
-
-impl Seen {
-    /// None: an entry of something else.
-    fn of(entry: &Entry) -> Option<Self> {
-        let text = |name| entry.text(name).unwrap_or_default().to_owned();
-        let is_of_systemd = entry.text("MESSAGE_ID") == Some(event::RESTART_SCHEDULED);
-        let (status, name) = match is_of_systemd {
-            true => {
-                let unit = entry.text("UNIT")?.strip_suffix(".service")?;
-                let own = entry.text(fields::CONTAINER_NAME);
-                let name = own.or_else(|| unit.strip_prefix("unitbox-"))?;
-                (EventKind::Restart.word().to_owned(), name.to_owned())
-            }
-            false => {
-                entry.text(fields::CONTAINER_ID_FULL)?;
-                (
-                    entry.text(event::EVENT)?.to_owned(),
-                    text(fields::CONTAINER_NAME),
-                )
-            }
-        };
-        let image = text(fields::IMAGE_NAME);
-        let labels = entry.text(event::LABELS);
-        Some(Self {
-            time: entry.realtime(),
-            status,
-            id: text(fields::CONTAINER_ID_FULL),
-            name,
-            // A directory is no image.
-            image: if image.starts_with('/') {
-                String::new()
-            } else {
-                image
-            },
-            health: text(event::HEALTH),
-            exit_code: entry
-                .text(event::EXIT_CODE)
-                .and_then(|code| code.parse().ok()),
-            labels: labels
-                .and_then(|text| serde_json::from_str(text).ok())
-                .unwrap_or_default(),
-            is_of_systemd,
-        })
-    }
-
-    /// The container of this name that there is.
-    fn on_record(host: &Host, name: &str) -> Option<Self> {
-        let definition = targets::find(&host.layout, name).ok()?;
-        let image = match definition.source {
-            Source::Image { name, .. } => name,
-            Source::Rootfs { .. } => String::new(),
-        };
-        Some(Self {
-            time: 0,
-            status: String::new(),
-            id: definition.id.to_string(),
-            name: definition.name.to_string(),
-            image,
-            health: String::new(),
-            exit_code: None,
-            labels: definition.options.labels,
-            is_of_systemd: false,
-        })
-    }
-
-    /// Takes what it lacks from what is known of the container of its name, if it is the same one.
-    fn belongs_to(&mut self, known: Self) {
-        if self.id.is_empty() || self.id == known.id {
-            (self.id, self.image, self.labels) = (known.id, known.image, known.labels);
-        }
-    }
-
-    /// As Podman says it.
-    fn line(&self, whole_ids: bool) -> String {
-        let id = match self.id.get(..12) {
-            Some(short) if !whole_ids => short,
-            _ => &self.id,
-        };
-        let time = Value::Time(self.time).show();
-        let mut line = format!(
-            "{time} container {} {id} (image={}, name={}",
-            self.status, self.image, self.name
-        );
-        if !self.health.is_empty() {
-            line.push_str(&format!(", health_status={}", self.health));
-        }
-        for (key, value) in &self.labels {
-            line.push_str(&format!(", {key}={value}"));
-        }
-        // What users wrote must not steer the terminal.
-        let line = line.chars().map(|c| if c.is_control() { ' ' } else { c });
-        line.chain([')']).collect()
-    }
-
-    fn value(&self) -> Value {
-        let text = |text: &String| Value::Str(text.clone());
-        let seconds = Value::Int(i64::try_from(self.time / 1_000_000).unwrap_or(i64::MAX));
-        let nanos = Value::Int(i64::try_from(self.time).unwrap_or(0).saturating_mul(1000));
-        let labels = match self.labels.is_empty() {
-            true => Value::Null,
-            false => Value::map(&self.labels),
-        };
-        let code = self.exit_code.map_or(Value::Null, Value::Int);
-        let mut json = Vec::new();
-        if self.exit_code.is_some() {
-            json.push(("ContainerExitCode", code.clone()));
-        }
-        json.push(("ID", text(&self.id)));
-        if !self.image.is_empty() {
-            json.push(("Image", text(&self.image)));
-        }
-        json.push(("Name", text(&self.name)));
-        json.push(("Status", text(&self.status)));
-        json.push(("time", seconds.clone()));
-        json.push(("timeNano", nanos.clone()));
-        json.push(("Type", "container".into()));
-        if !self.health.is_empty() {
-            json.push(("health_status", text(&self.health)));
-        }
-        json.push(("Attributes", labels));
-        let shown = Value::map(&self.labels);
-        let details = vec![("PodID", "".into()), ("Attributes", shown.clone())];
-        let of = vec![
-            ("ContainerExitCode", code),
-            ("ID", text(&self.id)),
-            ("Image", text(&self.image)),
-            ("Name", text(&self.name)),
-            ("Network", "".into()),
-            ("Status", text(&self.status)),
-            ("Time", seconds),
-            ("TimeNano", nanos),
-            ("Type", "container".into()),
-            ("HealthStatus", text(&self.health)),
-            ("PodID", "".into()),
-            ("Attributes", shown),
-            ("Details", Value::fields("events.Details", details)),
-        ];
-        let json = Value::fields("events.Event", json);
-        Value::fields("system.Event", of).with_json(json)
-    }
-}
-
-/// How events are shown.
-enum Format {
-    Line { whole_ids: bool },
-    Json,
-    Template(Template),
-}
-
-impl Format {
-    /// False: nobody reads any more.
-    fn print(&self, seen: &Seen) -> Result<bool, CliError> {
-        let text = match self {
-            Self::Line { whole_ids } => seen.line(*whole_ids) + "\n",
-            Self::Json => seen.value().to_json() + "\n",
-            Self::Template(template) => template.render(&seen.value())?,
-        };
-        output::write(&text)
-    }
 }
 
 #[cfg(test)]
