@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::error::CliError;
 use super::{
     attach, containers, events, examples, exec, files, info, init, inspect, kill, logs, objects,
-    pause, ps, restart, rm, start, stats, stop, top, trace, verify, wait,
+    pause, ps, restart, rm, start, stats, stop, streams, top, trace, verify, wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -95,7 +95,11 @@ pub(super) fn seconds() -> Arg {
 
 fn container_verbs() -> Vec<Command> {
     let mut verbs = vec![
-        with_options(Command::new("create").about("Make a container and do not start it")),
+        with_options(Command::new("create").about("Make a container and do not start it")).arg(
+            streams::attach(
+                "For run; here it changes nothing, as start says itself what it attaches",
+            ),
+        ),
         with_options(Command::new("run").about("Make a container and start it"))
             .arg(toggle("detach", "Return once the payload runs").short('d'))
             .arg(
@@ -105,7 +109,15 @@ fn container_verbs() -> Vec<Command> {
                 )
                 .default_value("true"),
             )
-            .arg(attach::keys_arg()),
+            .arg(attach::keys_arg())
+            .arg(streams::attach(
+                "Connect only these: stdin, stdout, stderr (stdin: only with --interactive)",
+            ))
+            .args(streams::preserve())
+            .arg(toggle(
+                "rmi",
+                "Remove the image after the run, unless others use it; implies --rm",
+            )),
         attach::command(),
         exec::command(),
         init::command(),
@@ -322,6 +334,11 @@ pub(super) fn wish(args: &ArgMatches, layout: &Layout) -> Result<Wish, CliError>
     wished.conf = files;
     let caller = environment::of_caller();
     put(args, options(), &caller, &mut wished)?;
+    for file in [&mut wished.pidfile, &mut wished.conmon_pidfile] {
+        // The monitor has another working directory.
+        *file = file.take().map(absolute).transpose()?;
+    }
+    remove_image(args, &mut wished)?;
     for dir in args.get_many::<PathBuf>("hooks-dir").into_iter().flatten() {
         let path =
             std::path::absolute(dir).map_err(CliError::io("find", dir.display().to_string()))?;
@@ -348,6 +365,32 @@ pub(super) fn wish(args: &ArgMatches, layout: &Layout) -> Result<Wish, CliError>
         command: words.collect(),
         environment: caller,
     })
+}
+
+/// `--rmi`, which implies `--rm`.
+fn remove_image(args: &ArgMatches, wished: &mut Options) -> Result<(), CliError> {
+    let is_on = matches!(args.try_get_one::<bool>("rmi"), Ok(Some(true)));
+    if !is_on {
+        return Ok(());
+    }
+    let wrong = match () {
+        () if args.contains_id("rm") && !wished.remove => {
+            "the --rmi option does not work without --rm"
+        }
+        () if self::is_on(args, "rootfs") => {
+            "autoremoving image is not possible when a rootfs is in use: invalid argument"
+        }
+        () => {
+            (wished.remove, wished.remove_image) = (true, true);
+            return Ok(());
+        }
+    };
+    Err(CliError::Usage(wrong.to_owned()))
+}
+
+fn absolute(path: String) -> Result<String, CliError> {
+    let full = std::path::absolute(&path).map_err(CliError::io("find", path))?;
+    Ok(full.display().to_string())
 }
 
 /// A path that the environment names, absolute: the monitor has another working directory.

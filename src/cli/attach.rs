@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::foreground::Ties;
 use super::{Host, args, foreground, ps, targets};
 use crate::api::Layout;
-use crate::container::attach::{Client, DEFAULT_KEYS, Detached, Keys, Listener, Terminal};
+use crate::container::attach::{Client, DEFAULT_KEYS, Detached, Keys, Listener, Terminal, Wanted};
 use crate::container::observe::{State, observe};
 use crate::container::{ContainerError, Site, conf, wait};
 use crate::definition::{Definition, LogDriver, OptionError};
@@ -73,6 +73,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let ties = Ties {
         signals: args::is_on(args, "sig-proxy"),
         input: !args::is_on(args, "no-stdin"),
+        wanted: Wanted::OUTPUT,
     };
     let keys = definition.options.tty;
     let keys = keys.then(|| keys_of(args, &host.layout, &definition));
@@ -83,7 +84,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
 pub(super) fn connect(
     site: Site<'_>,
     definition: &Definition,
-    ties: Ties,
+    ties: Ties<'_>,
     keys: Option<Keys>,
 ) -> Result<u8, CliError> {
     let options = &definition.options;
@@ -125,7 +126,7 @@ pub(super) fn connect(
     let started = AtomicBool::new(true);
     let (layout, id) = (site.layout, &definition.id);
     let mut signal = |signal| foreground::on_signal(layout, id, signal, &started, proxy);
-    match foreground::moved(client.serve(listener, monitor, &mut signal))? {
+    match foreground::moved(client.serve(listener, monitor, ties.wanted, &mut signal))? {
         Detached::ByKeys => Ok(0),
         Detached::Exit(record) => Ok(record.shell_code()),
         Detached::Lost | Detached::GivenUp => lost(site, definition),

@@ -37,6 +37,14 @@ pub(super) enum CliError {
     /// Wrong usage that only we can see.
     #[error("{0}")]
     Usage(String),
+    /// A start that cannot be.
+    #[error("{text}")]
+    Refused {
+        /// Why.
+        text: String,
+        /// What to end with.
+        code: u8,
+    },
     /// The user gave up.
     #[error("{0}: cancelled")]
     Cancelled(String),
@@ -62,7 +70,7 @@ pub(super) enum CliError {
     },
     /// A process in a container that does not run, in Podman's words.
     #[error("can only create exec sessions on running containers: container state improper")]
-    NoExec,
+    NoExec(u8),
     /// Several targets, some of which failed; each was told already.
     #[error("some targets failed")]
     Told(u8),
@@ -95,9 +103,12 @@ impl CliError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Container(error) => error.exit_code(),
-            Self::Ended { code, .. } | Self::Exec { code, .. } | Self::Told(code) => *code,
+            Self::Ended { code, .. }
+            | Self::Exec { code, .. }
+            | Self::NoExec(code)
+            | Self::Refused { code, .. }
+            | Self::Told(code) => *code,
             Self::Cancelled(_) => 130,
-            Self::NoExec => 255,
             _ => crate::api::ExitCode::Error.number(),
         }
     }

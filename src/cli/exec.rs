@@ -3,13 +3,14 @@
 use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command};
 
 use super::error::CliError;
-use super::{Host, args, attach, foreground, output, ps, targets};
+use super::{Host, args, attach, foreground, output, ps, streams, targets};
 use crate::api::ExitCode;
 use crate::api::event::EventKind;
 use crate::container::attach::{Client, Terminal, user_size};
+use crate::container::detached::start_detached;
 use crate::container::exec::{ExecError, Wish, start};
 use crate::container::observe::{State, observe, observe_files, payload_of};
 use crate::container::{environment, events, kill};
@@ -31,22 +32,7 @@ pub(super) fn command() -> Command {
         .arg(args::toggle("detach", "Do not wait for it").short('d'))
         .arg(attach::keys_arg())
         .arg(ps::latest())
-        .arg(
-            Arg::new("preserve-fd")
-                .long("preserve-fd")
-                .value_name("NUMBER")
-                .value_delimiter(',')
-                .action(ArgAction::Append)
-                .value_parser(value_parser!(i32).range(3..1024))
-                .help("File descriptors that it gets too, by number"),
-        )
-        .arg(
-            Arg::new("preserve-fds")
-                .long("preserve-fds")
-                .value_name("COUNT")
-                .value_parser(value_parser!(i32).range(0..1000))
-                .help("So many file descriptors from 3 on that it gets too"),
-        )
+        .args(streams::preserve())
         .arg(args::toggle(
             "privileged",
             "Give it all capabilities of the host",
@@ -61,6 +47,9 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    // Before anything of ours has their numbers.
+    let kept = streams::inherited_ones(args)?.into_iter();
+    let preserve = kept.map(|(number, _)| number).collect();
     let mut words = targets::texts(args, "words").map(str::to_owned);
     let definition = match args.get_flag("latest") {
         true => targets::latest(&host.layout)?,
@@ -83,12 +72,13 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     args::put(args, specs(), &caller, &mut options)?;
     environment::resolve(&mut options, &Conf::default(), &caller)?;
     let detached = args::is_on(args, "detach");
+    let code_of = |error: &ExecError| match detached {
+        true => ExitCode::Error.number(),
+        false => error.exit_code(),
+    };
     let failed = |error: ExecError| CliError::Exec {
         name: definition.name.to_string(),
-        code: match detached {
-            true => ExitCode::Error.number(),
-            false => error.exit_code(),
-        },
+        code: code_of(&error),
         source: error,
     };
     let stdin = io::stdin();
@@ -108,26 +98,23 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         command,
         privileged: args::is_on(args, "privileged"),
         detached,
-        preserve: preserved(args),
+        preserve,
         size: terminal.as_ref().and_then(|_| user_size(stdin.as_fd())),
         options,
     };
     let state = state_of(host, &definition)?;
     let payload = payload_of(&host.layout, &definition.id)
         .filter(|payload| state == State::Running && kill::open(payload).is_ok());
-    let payload = payload.ok_or_else(|| match detached {
-        true => failed(ExecError::State(state)),
-        false => CliError::NoExec,
-    })?;
+    let payload = payload.ok_or_else(|| CliError::NoExec(code_of(&ExecError::State(state))))?;
+    if detached {
+        let id = start_detached(&host.layout, &definition, &payload, &wish);
+        output::say(&id.map_err(failed)?)?;
+        return Ok(0);
+    }
     // From here on a signal is the process's.
     let signals = foreground::signals()?;
     let session = start(&host.layout, &definition, &payload, &wish).map_err(failed)?;
     events::tell(&definition, EventKind::Exec, None);
-    if detached {
-        let left = session.leave(&payload);
-        output::say(&left.map_err(CliError::io("leave", "the session"))?)?;
-        return Ok(0);
-    }
     let client = Client {
         stdin: stdin.as_fd(),
         signals: Some(signals),
@@ -151,15 +138,6 @@ fn state_of(host: &Host, definition: &Definition) -> Result<State, CliError> {
     }
     let systemd = host.systemd()?;
     Ok(observe(&host.layout, &systemd, definition)?.state)
-}
-
-fn preserved(args: &ArgMatches) -> Vec<i32> {
-    let named = args.get_many::<i32>("preserve-fd").into_iter().flatten();
-    let count = args.get_one::<i32>("preserve-fds").copied().unwrap_or(0);
-    let mut all: Vec<i32> = named.copied().chain(3..3 + count).collect();
-    all.sort_unstable();
-    all.dedup();
-    all
 }
 
 fn usage(text: &str) -> CliError {

@@ -1,7 +1,7 @@
 //! An attached run: a real pipe or a terminal from the payload to the caller, and the caller's signals to the payload.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use std::time::Duration;
 use nix::libc;
 
 use super::error::CliError;
-use super::{INTERRUPT, run};
+use super::{INTERRUPT, output, run};
 use crate::api::Layout;
-use crate::container::attach::{Client, Detached, Keys, Listener, Terminal};
+use crate::container::attach::{Client, Detached, Keys, Listener, Terminal, Wanted};
 use crate::container::observe::{Exit, observe, payload_of};
 use crate::container::stop::Patience;
 use crate::container::{ContainerError, Site, kill, restore, start, stop, wait};
@@ -45,11 +45,13 @@ pub(super) fn signals() -> Result<SignalFd, CliError> {
 
 /// What a client is connected to.
 #[derive(Clone, Copy)]
-pub(super) struct Ties {
+pub(super) struct Ties<'a> {
     /// Its signals go to the payload.
     pub(super) signals: bool,
     /// Its standard input goes there, if the payload has one.
     pub(super) input: bool,
+    /// What it gets of its output, and what the payload gets from it.
+    pub(super) wanted: Wanted<'a>,
 }
 
 /// Starts a container and serves it until its unit is gone.
@@ -57,7 +59,7 @@ pub(super) fn run(
     site: Site<'_>,
     definition: &Definition,
     signals: SignalFd,
-    ties: Ties,
+    ties: Ties<'_>,
     keys: Option<Keys>,
 ) -> Result<u8, CliError> {
     let proxy = ties.signals;
@@ -77,13 +79,16 @@ pub(super) fn run(
                 terminal: keys.map(|keys| Terminal { keys }),
             };
             let mut signal = |signal| on_signal(layout, id, signal, &started, proxy);
-            client.serve(listener, give_up, &mut signal)
+            client.serve(listener, give_up, ties.wanted, &mut signal)
         });
         if let Err(error) = start::start(site, definition) {
             drop(keep);
             return Err(abandon(site, definition, error));
         }
         started.store(true, Ordering::Release);
+        if ties.wanted.outputs == [false; 2] {
+            output::say(id.as_str())?;
+        }
         if INTERRUPT.swap(false, Ordering::AcqRel) {
             // It came when the job had just ended.
             drop(keep);
@@ -96,6 +101,28 @@ pub(super) fn run(
             Detached::ByKeys => Ok(0),
             detached => finish(site, definition, detached),
         }
+    })
+}
+
+/// Starts a container in the background whose payload gets descriptors of ours.
+pub(super) fn start_with(
+    site: Site<'_>,
+    definition: &Definition,
+    keep: &[(i32, OwnedFd)],
+) -> Result<(), CliError> {
+    if keep.is_empty() {
+        return Ok(start::start(site, definition)?);
+    }
+    let listener = Listener::new(site.layout, &definition.id)?;
+    let (give_up, stay) = move_data::pipe().map_err(CliError::io("make", "a pipe"))?;
+    thread::scope(|scope| {
+        let giving = scope.spawn(|| listener.hand_over(keep, give_up));
+        let started = start::start(site, definition);
+        // A monitor that has not come by now never will.
+        drop(stay);
+        let given = giving.join().expect("it does not panic");
+        started?;
+        given.map_err(CliError::io("hand over", "file descriptors"))
     })
 }
 

@@ -35,6 +35,7 @@ mod size;
 mod start;
 mod stats;
 mod stop;
+mod streams;
 mod system;
 mod table;
 mod targets;

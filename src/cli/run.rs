@@ -6,12 +6,16 @@ use clap::ArgMatches;
 
 use super::create::{self, CidFile};
 use super::error::CliError;
-use super::{Host, args, attach, foreground, output};
+use super::{Host, args, attach, foreground, output, streams};
+use crate::container::attach::Wanted;
 use crate::container::stop::Patience;
-use crate::container::{Site, create as make, remove, start};
+use crate::container::{Site, create as make, remove};
 use crate::definition::Definition;
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    // Before anything of ours has their numbers.
+    let keep = streams::inherited_ones(args)?;
+    let outputs = streams::attached(args)?;
     let wish = args::wish(args, &host.layout)?;
     let systemd = host.systemd()?;
     let site = host.site(&systemd);
@@ -36,11 +40,16 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
             let ties = foreground::Ties {
                 signals: args::is_on(args, "sig-proxy"),
                 input: true,
+                wanted: Wanted {
+                    outputs,
+                    keep: &keep,
+                },
             };
             foreground::run(site, &definition, signals, ties, keys)
         }
         None => {
-            start::start(site, &definition).inspect_err(|_| discard(site, &definition))?;
+            foreground::start_with(site, &definition, &keep)
+                .inspect_err(|_| discard(site, &definition))?;
             output::say(definition.id.as_str())?;
             Ok(0)
         }

@@ -4,6 +4,7 @@ use clap::{ArgMatches, Command};
 
 use super::error::CliError;
 use super::{Host, args, attach, foreground, output, ps, run, select};
+use crate::container::attach::Wanted;
 use crate::container::observe::{State, observe};
 use crate::container::start;
 
@@ -16,13 +17,9 @@ pub(super) fn command() -> Command {
         .arg(args::switch(
             "attach",
             Some('a'),
-            "Connect the output, and end as the container does",
+            "Connect output and input, and end as the container does",
         ))
-        .arg(args::switch(
-            "interactive",
-            Some('i'),
-            "Connect the input, too",
-        ))
+        .arg(args::switch("interactive", Some('i'), "The same"))
         .arg(args::toggle(
             "sig-proxy",
             "Send the signals that the client gets to the payload (with --attach)",
@@ -65,7 +62,9 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         let definition = one.load(host)?;
         let ties = foreground::Ties {
             signals: proxied.unwrap_or(true),
-            input: args.get_flag("interactive"),
+            // As Podman: what --interactive says here, the container was told when it was made.
+            input: true,
+            wanted: Wanted::OUTPUT,
         };
         let keys = definition.options.tty;
         let keys = keys.then(|| attach::keys_of(args, &host.layout, &definition));

@@ -16,6 +16,8 @@ use serde::Deserialize;
 use super::attach::{Client, Pump};
 use super::observe::State;
 use super::prepare::{self, PrepareError, UserError};
+use super::sessions::prune;
+pub use super::sessions::sessions;
 use crate::api::{ExitCode, Layout, Payload};
 use crate::definition::{Definition, Options};
 use crate::host::reason;
@@ -29,7 +31,6 @@ use crate::sys::move_data::{Moved, pipe, read};
 use crate::sys::process::{Child, How, Pidfd, set_subreaper};
 use crate::sys::socket::{self, Kind};
 use crate::sys::terminal::Size;
-use crate::sys::worker::fork_worker;
 use crate::types::ContainerId;
 
 /// Podman's code of an error before the process, other than those of the runtime.
@@ -61,6 +62,9 @@ pub enum ExecError {
         /// Its words.
         reason: String,
     },
+    /// What the child that waits for a process has said instead of starting it.
+    #[error("{0}")]
+    Told(String),
     /// A file operation.
     #[error("{what}")]
     Io {
@@ -305,6 +309,9 @@ fn spawn(
             .keep(*number)
             .map_err(ExecError::io(format!("preserve file descriptor {number}")))?;
     }
+    // The runtime counts them, and must not find a file of its own between them.
+    let null = fs::File::open("/dev/null").map_err(ExecError::io("open /dev/null"))?;
+    let program = program.fill(null.as_fd());
     let wait = ExecError::io("wait for the runtime");
     match program.spawn()?.wait().map_err(wait)? {
         How::Exited(0) => {}
@@ -361,120 +368,32 @@ impl Session {
         if matches!(detached, super::attach::Detached::ByKeys) {
             return Ok(None);
         }
-        let how = child.wait()?;
-        // Best effort: what is dead is no session.
-        let _ = fs::remove_file(record);
-        Ok(Some(match how {
-            How::Exited(code) => code as u8,
-            How::Signaled { signal, .. } => 128_u8.wrapping_add(signal as u8),
-        }))
+        end(child, &record).map(Some)
     }
 
-    /// Lets the process go on alone. Somebody must hold its terminal, or it is hung up: a child of ours does, in the
-    /// monitor's cgroup, so that it ends with the unit.
+    /// Waits for the process to its end, with nobody at its ends; its exit code.
     ///
     /// # Errors
-    /// That child cannot be made.
-    pub fn leave(self, payload: &Payload) -> io::Result<String> {
-        let Ends::Terminal(master) = self.ends else {
-            return Ok(self.id);
-        };
-        let group = payload.cgroup.with_file_name("monitor");
-        fork_worker(|| match hold(&master, &group) {
-            Ok(()) => 0,
-            Err(_) => 1,
-        })?;
-        Ok(self.id)
-    }
-}
-
-fn hold(master: &OwnedFd, group: &Path) -> io::Result<()> {
-    nix::unistd::setsid()?;
-    fs::write(group.join("cgroup.procs"), "0")?;
-    let null = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null")?;
-    nix::unistd::dup2_stdin(&null)?;
-    nix::unistd::dup2_stdout(&null)?;
-    nix::unistd::dup2_stderr(&null)?;
-    let mut buffer = [0; 4096];
-    // EIO: nobody has the other end open any more.
-    while matches!(read(master, &mut buffer)?, Moved::Bytes(_)) {}
-    Ok(())
-}
-
-/// The ids of the processes that `exec` has started in a payload and that live.
-pub fn sessions(layout: &Layout, id: &ContainerId, payload: &Payload) -> Vec<String> {
-    let mut live: Vec<String> = records(&layout.sessions(id))
-        .filter(|(_, path)| fate(path, payload) == Fate::Alive)
-        .map(|(session, _)| session)
-        .collect();
-    live.sort_unstable();
-    live
-}
-
-fn records(directory: &Path) -> impl Iterator<Item = (String, PathBuf)> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    entries.filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        Some((name.strip_suffix(".pid")?.to_owned(), entry.path()))
-    })
-}
-
-/// What has become of the process of a record.
-#[derive(PartialEq, Eq)]
-enum Fate {
-    /// It lives in the payload.
-    Alive,
-    /// Its client has not looked yet, or the record is being written.
-    Pending,
-    /// It is gone: another process may have its number.
-    Gone,
-}
-
-fn fate(record: &Path, payload: &Payload) -> Fate {
-    let text = fs::read_to_string(record).unwrap_or_default();
-    let Ok(pid) = text.trim().parse::<i32>() else {
-        return Fate::Pending;
-    };
-    let Ok(pidfd) = Pidfd::open(pid) else {
-        return Fate::Gone;
-    };
-    // From here on the descriptor is one process: in the payload's cgroup it is the right one.
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    let own = text.lines().find_map(|line| line.strip_prefix("0::/"));
-    let group = payload.cgroup.strip_prefix("/sys/fs/cgroup").ok();
-    let inside = own
-        .zip(group)
-        .is_some_and(|(own, group)| Path::new(own).starts_with(group));
-    match (inside, pidfd.has_ended()) {
-        (true, Ok(false)) => Fate::Alive,
-        (false, Ok(false)) => Fate::Gone,
-        (_, Ok(true) | Err(_)) => Fate::Pending,
-    }
-}
-
-/// No start of a process takes longer: what it needs for that, and nobody took away, is a killed client's.
-const START_TIME: Duration = Duration::from_secs(60);
-
-/// Forgets sessions that have ended without a client to tell, and what was left at their start.
-fn prune(directory: &Path, payload: &Payload) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let age = entry.metadata().and_then(|data| data.modified());
-        let age = age
-            .ok()
-            .and_then(|made| made.elapsed().ok())
-            .unwrap_or_default();
-        let dead = match path.extension().is_some_and(|kind| kind == "pid") {
-            true => fate(&path, payload) == Fate::Gone,
-            false => age > START_TIME,
-        };
-        if dead {
-            let _ = fs::remove_file(path);
+    /// As waitid(2).
+    pub(super) fn wait_alone(self) -> io::Result<u8> {
+        if let Ends::Terminal(master) = self.ends {
+            let mut buffer = [0; 4096];
+            // Somebody must hold its terminal, or it is hung up. EIO: nobody has the other end open any more.
+            while matches!(read(&master, &mut buffer), Ok(Moved::Bytes(_))) {}
         }
+        end(self.child, &self.record)
     }
+}
+
+/// Waits for a process that is ending; its exit code.
+fn end(child: Child, record: &Path) -> io::Result<u8> {
+    let how = child.wait()?;
+    // Best effort: what is dead is no session.
+    let _ = fs::remove_file(record);
+    Ok(match how {
+        How::Exited(code) => code as u8,
+        How::Signaled { signal, .. } => 128_u8.wrapping_add(signal as u8),
+    })
 }
 
 fn new_id() -> io::Result<String> {

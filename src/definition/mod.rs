@@ -155,6 +155,12 @@ pub struct Options {
     pub restart: Option<RestartPolicy>,
     /// Containers that must run before it: names, or ids once it is on record.
     pub requires: Vec<String>,
+    /// Its image goes after its run, unless others use it.
+    pub remove_image: bool,
+    /// File for the payload's process id.
+    pub pidfile: Option<String>,
+    /// File for the monitor's process id.
+    pub conmon_pidfile: Option<String>,
     /// Directories of OCI hooks instead of the host's.
     pub hooks_dirs: Vec<String>,
     /// Memory limit of the unit, bytes.

@@ -74,6 +74,15 @@ impl Command {
     pub const ENV: [(&'static str, &'static str); 1] = [("PATH", PATH)];
 }
 
+/// What a container gets from its run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Own<'a> {
+    /// The master of its terminal goes to this socket.
+    pub console: Option<&'a Path>,
+    /// So many descriptors from 3 on are the payload's.
+    pub preserve: Option<i32>,
+}
+
 impl Runtime {
     /// Finds the wished runtime, or runc, or crun.
     ///
@@ -101,15 +110,14 @@ impl Runtime {
     }
 
     /// `run --detach`: makes the container, starts its program and leaves it to whoever adopts orphans. `create` and
-    /// `start` do the same with one process more, which is a tenth of a start's CPU. The master of a terminal goes to the
-    /// socket `console`.
-    pub fn run(&self, layout: &Layout, id: &ContainerId, console: Option<&Path>) -> Command {
-        self.make(&["run", "--detach"], layout, id, console)
+    /// `start` do the same with one process more, which is a tenth of a start's CPU.
+    pub fn run(&self, layout: &Layout, id: &ContainerId, own: Own<'_>) -> Command {
+        self.make(&["run", "--detach"], layout, id, own)
     }
 
     /// `create`: makes the container; its first process waits for [`Runtime::start`].
-    pub fn create(&self, layout: &Layout, id: &ContainerId, console: Option<&Path>) -> Command {
-        self.make(&["create"], layout, id, console)
+    pub fn create(&self, layout: &Layout, id: &ContainerId, own: Own<'_>) -> Command {
+        self.make(&["create"], layout, id, own)
     }
 
     /// `start` of what [`Runtime::create`] has made.
@@ -117,13 +125,7 @@ impl Runtime {
         self.command(layout, id, &["start".into(), id.as_str().into()])
     }
 
-    fn make(
-        &self,
-        how: &[&str],
-        layout: &Layout,
-        id: &ContainerId,
-        console: Option<&Path>,
-    ) -> Command {
+    fn make(&self, how: &[&str], layout: &Layout, id: &ContainerId, own: Own<'_>) -> Command {
         let pid_file = layout.run_container(id).join("pid");
         let mut verb: Vec<OsString> = how.iter().map(Into::into).collect();
         verb.extend([
@@ -132,8 +134,11 @@ impl Runtime {
             "--pid-file".into(),
             pid_file.into(),
         ]);
-        if let Some(console) = console {
+        if let Some(console) = own.console {
             verb.extend(["--console-socket".into(), console.into()]);
+        }
+        if let Some(count) = own.preserve {
+            verb.extend(["--preserve-fds".into(), count.to_string().into()]);
         }
         verb.push(id.as_str().into());
         self.command(layout, id, &verb)

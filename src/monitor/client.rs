@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::api::client::{EOF, EXIT, MAX_MESSAGE, STDIN, TERMINAL, parse_hello};
+use crate::api::client::{EOF, EXIT, Hello, MAX_KEPT, MAX_MESSAGE, STDIN, TERMINAL};
 use crate::sys::move_data::set_nonblocking;
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::socket::{self, Kind};
@@ -36,6 +36,15 @@ pub(super) struct Ends {
     pub(super) size: Option<(u16, u16)>,
 }
 
+/// What the first client came with.
+#[derive(Debug)]
+pub(super) struct First {
+    /// Itself, if it stays.
+    pub(super) stays: Option<(Client, Ends)>,
+    /// What the payload gets from it, with the numbers.
+    pub(super) kept: Vec<(i32, OwnedFd)>,
+}
+
 /// The control connection.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -50,7 +59,11 @@ impl Client {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other,
         };
-        fs::remove_file(path)?;
+        match fs::remove_file(path) {
+            // The client was faster.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         Ok(Some(Self {
             number,
             socket: socket?,
@@ -58,19 +71,30 @@ impl Client {
     }
 
     /// The first one, which is to see everything. One that is not there, or says nothing, is no reason not to run.
-    pub(super) fn first(path: &Path) -> io::Result<Option<(Self, Ends)>> {
+    pub(super) fn first(path: &Path) -> io::Result<Option<First>> {
         let Some(client) = Self::connect(path, 0)? else {
             return Ok(None);
         };
         let mut poller = Poller::new();
         poller.add(0, &client.socket, Interest::Read)?;
         poller.wait(Some(HELLO_TIME))?;
-        match client.read() {
-            Said::Hello(ends) => Ok(Some((client, ends))),
-            Said::Eof | Said::Gone | Said::Nothing => Err(io::Error::other(
-                "the client's first message is not the expected one",
-            )),
+        let wrong = || io::Error::other("the client's first message is not the expected one");
+        let mut text = [0; MAX_MESSAGE];
+        let message = socket::recv_with_fds(&client.socket, &mut text, MAX_KEPT + 2)?;
+        let hello = Hello::parse(&text[..message.bytes]).ok_or_else(wrong)?;
+        let mut fds = message.fds.into_iter();
+        let ends = match hello.leaves {
+            true => None,
+            false => Some(Ends::of(hello.size, &mut fds)?.ok_or_else(wrong)?),
+        };
+        // More numbers than descriptors, or the reverse, would give the payload what it was not to have.
+        if fds.len() != hello.keep.len() {
+            return Err(wrong());
         }
+        Ok(Some(First {
+            stays: ends.map(|ends| (client, ends)),
+            kept: hello.keep.into_iter().zip(fds).collect(),
+        }))
     }
 
     /// Hands over the container's standard input.
@@ -100,21 +124,34 @@ impl Client {
             Ok(_) | Err(_) => return Said::Gone,
         };
         let text = &text[..message.bytes];
-        let mut fds = message.fds.into_iter();
-        match (parse_hello(text), fds.next(), fds.next()) {
-            (Some(size), Some(stdout), Some(stderr)) => {
-                let ready = set_nonblocking(&stdout, true).and(set_nonblocking(&stderr, true));
-                ready.map_or(Said::Gone, |()| {
-                    Said::Hello(Ends {
-                        stdout,
-                        stderr,
-                        size,
-                    })
-                })
-            }
-            _ if text == EOF => Said::Eof,
-            _ => Said::Nothing,
+        match Hello::parse(text) {
+            Some(hello) => match Ends::of(hello.size, &mut message.fds.into_iter()) {
+                Ok(Some(ends)) => Said::Hello(ends),
+                Ok(None) => Said::Nothing,
+                Err(_) => Said::Gone,
+            },
+            None if text == EOF => Said::Eof,
+            None => Said::Nothing,
         }
+    }
+}
+
+impl Ends {
+    /// Of the first two descriptors of a message.
+    fn of(
+        size: Option<(u16, u16)>,
+        fds: &mut impl Iterator<Item = OwnedFd>,
+    ) -> io::Result<Option<Self>> {
+        let (Some(stdout), Some(stderr)) = (fds.next(), fds.next()) else {
+            return Ok(None);
+        };
+        set_nonblocking(&stdout, true)?;
+        set_nonblocking(&stderr, true)?;
+        Ok(Some(Self {
+            stdout,
+            stderr,
+            size,
+        }))
     }
 }
 

@@ -14,7 +14,8 @@ use super::k8s_file::K8sFile;
 use super::launch::Launch;
 use super::notify;
 use super::output::{Sink, Stream};
-use super::worker::{self, INFO};
+use super::streams::INFO;
+use super::worker;
 use crate::api::event::{self, EventKind};
 use crate::api::journal::STDERR;
 use crate::api::{Ended, ExitCode, ExitRecord, Payload, StopKind};
@@ -58,6 +59,7 @@ impl Monitor {
         let first = worker::Attachment {
             is_there: self.first.is_some(),
             size: self.first.as_ref().and_then(|ends| ends.size),
+            kept: &self.kept,
         };
         match worker::fork_prepare(&self.context, ends, first, &self.limits) {
             Ok((child, report)) => {
@@ -79,6 +81,7 @@ impl Monitor {
     /// of them stays ours.
     pub(super) fn open_streams(&mut self, launch: &Launch, listener: Option<OwnedFd>) {
         let Some(ends) = self.ends.take() else { return };
+        self.kept.clear();
         let Some((stdout, stderr)) = self.sources.take() else {
             return;
         };
@@ -298,6 +301,15 @@ impl Monitor {
         }
         if let Ended::Payload(status) = record.ended {
             self.tell(EventKind::Died, Some(status.shell_code().into()));
+        }
+    }
+
+    /// Tells whoever wanted it in a file of his which process the payload is.
+    pub(super) fn write_pid_file(&self, pid: i32) {
+        let launch = self.launch.as_ref();
+        if let Some(path) = launch.and_then(|launch| launch.pid_file.as_deref()) {
+            let written = Host.write_file(path, &pid.to_string(), 0o644, Durability::Cached);
+            warn("write the file of --pidfile", written);
         }
     }
 

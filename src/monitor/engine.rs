@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use inotify::{Inotify, WatchMask};
 
-use super::client::{self, Client, Ends};
+use super::client::{self, Client, Ends, First};
 use super::console::{self, Console};
 use super::k8s_file::K8sFile;
 use super::launch::Launch;
 use super::mirror::Mirror;
 use super::output::{Stream, Wait};
 use super::setup::{Context, SetupError};
-use super::worker::ContainerEnds;
+use super::streams::ContainerEnds;
 use crate::api::client::{LATER, MAX_CLIENTS};
 use crate::lifecycle::{Event, Run, State};
 use crate::sys::move_data::pipe;
@@ -83,6 +83,8 @@ pub(super) struct Monitor {
     pub(super) sources: Option<(OwnedFd, OwnedFd)>,
     /// What the first client wants its output in, until the log driver is known.
     pub(super) first: Option<Ends>,
+    /// What the first client had for the payload: the runtime's once it has it.
+    pub(super) kept: Vec<(i32, OwnedFd)>,
     pub(super) clients: Vec<Client>,
     /// Those that have hung up in this turn: the places of the others must not change meanwhile.
     gone: Vec<u32>,
@@ -133,6 +135,7 @@ impl Monitor {
             streams: Vec::new(),
             sources: Some((stdout, stderr)),
             first: None,
+            kept: Vec::new(),
             clients: Vec::new(),
             gone: Vec::new(),
             next_client: 1,
@@ -152,9 +155,12 @@ impl Monitor {
     pub(super) fn attach_client(&mut self) {
         let path = self.context.layout.client_socket(&self.context.id);
         match Client::first(&path) {
-            Ok(Some((client, ends))) => {
-                self.clients.push(client);
-                self.first = Some(ends);
+            Ok(Some(First { stays, kept })) => {
+                self.kept = kept;
+                if let Some((client, ends)) = stays {
+                    self.clients.push(client);
+                    self.first = Some(ends);
+                }
             }
             Ok(None) => {}
             Err(error) => eprintln!("<4>client of a foreground run: {error}; running without it"),

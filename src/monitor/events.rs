@@ -172,6 +172,7 @@ impl Monitor {
             pidfd,
             started: 0,
         });
+        self.write_pid_file(pid);
         self.tell(EventKind::Init, None);
         if let Some(how) = early {
             self.events.push_back(made);

@@ -27,6 +27,8 @@ pub(super) struct Launch {
     /// File and size limit in bytes of the k8s-file driver.
     pub(super) log_file: Option<PathBuf>,
     pub(super) log_max: Option<u64>,
+    /// A file of the user's for the payload's process id.
+    pub(super) pid_file: Option<PathBuf>,
     /// Files of the unit's cgroup that say something else than the definition.
     pub(super) overridden: Vec<String>,
     /// The payload's number of processes behind that of the unit.
@@ -73,6 +75,9 @@ impl Launch {
         }
         if let Some(max) = self.log_max {
             text.push_str(&format!("LOG_MAX={max}\n"));
+        }
+        if let Some(file) = &self.pid_file {
+            text.push_str(&format!("PID_FILE={}\n", file.display()));
         }
         if !self.overridden.is_empty() {
             text.push_str(&format!("OVERRIDDEN={}\n", self.overridden.join(" ")));
@@ -161,6 +166,7 @@ pub(super) fn parse(text: &str) -> Said {
             stderr_priority: field("STDERR_PRIORITY")?.parse().ok()?,
             log_file: field("LOG_FILE").map(PathBuf::from),
             log_max: field("LOG_MAX").and_then(|max| max.parse().ok()),
+            pid_file: field("PID_FILE").map(PathBuf::from),
             overridden: field("OVERRIDDEN")
                 .map(|names| names.split(' ').map(str::to_owned).collect())
                 .unwrap_or_default(),
@@ -186,6 +192,7 @@ mod tests {
             stderr_priority: 3,
             log_file: Some("/var/log/x".into()),
             log_max: Some(1 << 20),
+            pid_file: Some("/run/a b.pid".into()),
             overridden: vec!["memory.max".to_owned(), "io.max".to_owned()],
             pids: Pids::parse("96 32"),
             labels: r#"{"a":"b"}"#.to_owned(),

@@ -14,7 +14,9 @@ mod launch;
 mod mirror;
 mod notify;
 mod output;
+mod pid_files;
 mod setup;
+mod streams;
 mod worker;
 
 use std::ffi::OsString;

@@ -1,7 +1,7 @@
 //! The workers: prepare (which becomes `runc run --detach`) and cleanup.
 
 use std::error::Error;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -10,21 +10,21 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::journal;
 use super::launch::{self, Launch};
 use super::mirror::{Mirror, Pids};
+use super::pid_files;
 use super::setup::{Context, FileUnit};
+use super::streams::{ContainerEnds, INFO, Streams};
 use crate::api::event;
-use crate::api::journal::STDERR;
-use crate::api::{ExitCode, LastStart};
+use crate::api::{Ended, ExitCode, ExitRecord, LastStart};
 use crate::container::cleanup;
 use crate::container::deploy;
 use crate::container::prepare::{self, Prepared, RunFacts};
-use crate::definition::LogDriver;
+use crate::definition::{LogDriver, Source};
 use crate::host::failpoint::{self, Who};
 use crate::host::filter::Filter;
 use crate::host::restart_count::restarts_of;
-use crate::host::runtime::{Command, Runtime};
+use crate::host::runtime::{Command, Own, Runtime};
 use crate::host::world::World;
 use crate::lifecycle::{Policy, StopTimeout};
 use crate::plan::unit;
@@ -36,30 +36,21 @@ use crate::sys::time::realtime;
 use crate::sys::worker::fork_worker;
 use crate::types::{RestartPolicy, chain};
 
-/// Standard priority of output in the journal: info (syslog(3)).
-pub(super) const INFO: u8 = 6;
-
-/// The container's ends of its three standard streams.
-#[derive(Debug)]
-pub(super) struct ContainerEnds {
-    pub(super) stdin: OwnedFd,
-    pub(super) stdout: OwnedFd,
-    pub(super) stderr: OwnedFd,
-}
-
 /// The client of the first instruction.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Attachment {
+pub(super) struct Attachment<'a> {
     pub(super) is_there: bool,
     /// Rows and columns of its terminal.
     pub(super) size: Option<(u16, u16)>,
+    /// What it has for the payload, with the numbers.
+    pub(super) kept: &'a [(i32, OwnedFd)],
 }
 
 /// Forks the prepare worker; the descriptor gives its [`Launch`] record and ends when it has become the runtime.
 pub(super) fn fork_prepare(
     context: &Context,
     ends: &ContainerEnds,
-    client: Attachment,
+    client: Attachment<'_>,
     limits: &Mirror,
 ) -> io::Result<(Child, OwnedFd)> {
     let (report, to_report) = socket::socketpair(Kind::Stream)?;
@@ -79,12 +70,12 @@ pub(super) fn fork_prepare(
     Ok((child, report))
 }
 
-type Failure = (u8, Box<dyn Error>);
+pub(super) type Failure = (u8, Box<dyn Error>);
 
 fn prepare_and_become(
     context: &Context,
     ends: &ContainerEnds,
-    client: Attachment,
+    client: Attachment<'_>,
     limits: &Mirror,
     report: &OwnedFd,
 ) -> Result<std::convert::Infallible, Failure> {
@@ -109,30 +100,45 @@ fn prepare_and_become(
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }
-    let streams =
-        Streams::of(&prepared, context.cgroup.name(), ends, client.is_there).map_err(ours)?;
+    let streams = Streams::of(
+        &prepared.definition,
+        context.cgroup.name(),
+        ends,
+        client.is_there,
+    )
+    .map_err(ours)?;
     let tty = prepared.definition.options.tty;
     let console = tty.then(|| context.layout.console_socket(&context.id));
     let listen = |path| socket::listen(path, Kind::Stream, 1);
     let listener = console.as_ref().map(listen).transpose();
     let listener = listener.map_err(|error| ours(Box::new(error)))?;
     let fds: Vec<BorrowedFd> = listener.iter().map(AsFd::as_fd).collect();
-    let launch = launch_of(context, &prepared, limits);
+    let mut launch = launch_of(context, &prepared, limits);
+    launch.pid_file = pid_files::write(&prepared.definition.options, &mut world)?;
     let record = launch.render();
     socket::send_with_fds(report, record.as_bytes(), &fds)
         .map_err(|error| ours(Box::new(error)))?;
     failpoint::hit(Who::Prepare);
     let runtime = &prepared.runtime;
-    let command = match launch.held {
-        true => runtime.create(&context.layout, &context.id, console.as_deref()),
-        false => runtime.run(&context.layout, &context.id, console.as_deref()),
+    let own = Own {
+        console: console.as_deref(),
+        preserve: client.kept.iter().map(|(number, _)| number - 2).max(),
     };
-    let error = program(&command)
+    let command = match launch.held {
+        true => runtime.create(&context.layout, &context.id, own),
+        false => runtime.run(&context.layout, &context.id, own),
+    };
+    let program = program(&command)
         .stdin(streams.stdin.as_fd())
         .stdout(streams.stdout.as_fd())
-        .stderr(streams.stderr.as_fd())
-        .exec_now();
-    Err(ours(Box::new(error)))
+        .stderr(streams.stderr.as_fd());
+    let kept = client.kept.iter();
+    let program = kept.fold(program, |program, (number, fd)| {
+        program.fd(*number, fd.as_fd())
+    });
+    // The runtime counts them, and must not find a file of its own between them.
+    let null = fs::File::open("/dev/null").map_err(|error| ours(Box::new(error)))?;
+    Err(ours(Box::new(program.fill(null.as_fd()).exec_now())))
 }
 
 /// Longest time that it may take to read a unit file and to write its container down.
@@ -208,69 +214,6 @@ fn restarts(context: &Context) -> u32 {
     })
 }
 
-/// The three descriptors that the runtime, and through it the payload, gets.
-struct Streams {
-    stdin: OwnedFd,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
-}
-
-impl Streams {
-    fn of(
-        prepared: &Prepared,
-        unit: &str,
-        ends: &ContainerEnds,
-        attached: bool,
-    ) -> Result<Self, Box<dyn Error>> {
-        let options = &prepared.definition.options;
-        let null = || {
-            OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open("/dev/null")
-                .map(OwnedFd::from)
-        };
-        if options.tty {
-            // The payload has its terminal, and the runtime has its log.
-            return Ok(Self {
-                stdin: null()?,
-                stdout: null()?,
-                stderr: null()?,
-            });
-        }
-        let stdin = match options.interactive {
-            true => ends.stdin.try_clone()?,
-            false => null()?,
-        };
-        let (stdout, stderr) = match options.log_driver {
-            LogDriver::Passthrough if attached => {
-                return Err(
-                    "--log-driver=passthrough hands the journal to the container, which \
-                            leaves nothing for a client: use --detach"
-                        .into(),
-                );
-            }
-            LogDriver::Passthrough => {
-                let name = prepared.definition.name.as_str();
-                let priority = options.log.stderr_priority.unwrap_or(INFO);
-                (
-                    journal::connect(unit, name, INFO)?,
-                    journal::connect(unit, name, priority | STDERR)?,
-                )
-            }
-            // Also without a client: one may come later.
-            LogDriver::None | LogDriver::Journald | LogDriver::K8sFile => {
-                (ends.stdout.try_clone()?, ends.stderr.try_clone()?)
-            }
-        };
-        Ok(Self {
-            stdin,
-            stdout,
-            stderr,
-        })
-    }
-}
-
 fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch {
     let options = &prepared.definition.options;
     let files = limits.files().iter();
@@ -296,6 +239,7 @@ fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch 
                 .map_or_else(own_file, PathBuf::from)
         }),
         log_max: options.log.max_size,
+        pid_file: None,
         overridden: overridden.map(|file| file.name.to_owned()).collect(),
         pids: options.limits.pids().map(|payload| Pids {
             unit: payload.saturating_add(unit::OWN_PIDS),
@@ -309,12 +253,43 @@ fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch 
 pub(super) fn fork_cleanup(context: &Context) -> io::Result<Child> {
     fork_worker(|| {
         trace_to_journal();
+        let image = image_to_remove(context);
         let mut world = failpoint::host(Who::Cleanup);
         for error in cleanup::run(&context.layout, &context.id, &context.cgroup, &mut world) {
             tracing::warn!("{error}; the next start tries again");
         }
+        if let Some(image) = image
+            && !context.layout.container(&context.id).exists()
+            && let Err(error) = remove_image(context, image)
+        {
+            tracing::warn!("remove the image: {error}; it stays");
+        }
         0
     })
+}
+
+/// The image that goes with the run (`--rmi`): one that was not started leaves it.
+fn image_to_remove(context: &Context) -> Option<String> {
+    let definition = prepare::load(&context.layout, &context.id).ok()?;
+    let Source::Image { name, .. } = definition.source else {
+        return None;
+    };
+    let text = fs::read_to_string(context.layout.exit_file(&context.id)).ok()?;
+    let record = ExitRecord::parse(&text).ok()?;
+    let ran = matches!(record.ended, Ended::Payload(_));
+    (definition.options.remove_image && ran).then_some(name)
+}
+
+/// Lets the client do it, which says what it is that others use.
+fn remove_image(context: &Context, name: String) -> Result<(), Box<dyn Error>> {
+    let null = fs::OpenOptions::new().write(true).open("/dev/null")?;
+    let root = format!("--root={}", context.layout.root().display());
+    Exec::new(client()?)
+        .args([root, "rmi".to_owned(), "--".to_owned(), name])
+        .stdout(null.as_fd())
+        .spawn()?
+        .wait()?;
+    Ok(())
 }
 
 /// Forks what starts a container that waits: the runtime.

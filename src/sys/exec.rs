@@ -68,6 +68,33 @@ pub struct Exec<'fd> {
     keep_signals: bool,
 }
 
+/// A descriptor that this process was started with; `EBADF` for one that it was not given.
+pub fn inherited(number: RawFd) -> io::Result<BorrowedFd<'static>> {
+    // SAFETY: integers only.
+    let flags = check(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
+    if flags as i32 & libc::FD_CLOEXEC != 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: it is open, and nobody in this process closes what it was started with.
+    Ok(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// Closes the descriptors from 3 on that this process was started with: what it has opened itself stays.
+pub fn close_inherited() -> io::Result<()> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        numbers.extend(name.to_str().and_then(|name| name.parse::<RawFd>().ok()));
+    }
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        if inherited(number).is_ok() {
+            // SAFETY: nobody in this process owns what it was started with.
+            check(unsafe { libc::close(number) })?;
+        }
+    }
+    Ok(())
+}
+
 impl<'fd> Exec<'fd> {
     /// The program at this path, also its `argv[0]`, with an empty environment.
     pub fn new(program: impl Into<PathBuf>) -> Exec<'fd> {
@@ -146,14 +173,18 @@ impl<'fd> Exec<'fd> {
     /// Lets the program have a descriptor that this process was started with, under its own number; `EBADF` for one that
     /// it was not given: what it has opened itself is nobody else's.
     pub fn keep(self, number: RawFd) -> io::Result<Self> {
-        // SAFETY: integers only.
-        let flags = check(unsafe { libc::fcntl(number, libc::F_GETFD) })?;
-        if flags as i32 & libc::FD_CLOEXEC != 0 {
-            return Err(io::Error::from_raw_os_error(libc::EBADF));
-        }
-        // SAFETY: it is open, and nobody in this process closes what it was started with.
-        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        let fd = inherited(number)?;
         Ok(self.fd(number, fd))
+    }
+
+    /// Gives the program `filler` under every number from 3 on that is less than the highest one named and has no
+    /// descriptor: for programs that hand all of them on, and would open their own files there.
+    pub fn fill(mut self, filler: BorrowedFd<'fd>) -> Self {
+        let named: Vec<RawFd> = self.fds.iter().map(|(target, _)| *target).collect();
+        let most = named.iter().copied().max().unwrap_or(0);
+        let holes = (3..most).filter(|number| !named.contains(number));
+        self.fds.extend(holes.map(|number| (number, filler)));
+        self
     }
 
     /// Its working directory; relative to this process's.

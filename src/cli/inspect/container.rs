@@ -213,6 +213,8 @@ fn files(layout: &Layout, definition: &Definition, sketch: &Sketch) -> Vec<(&'st
         let name = found.program.file_name()?;
         Some(name.to_string_lossy().into_owned())
     });
+    let options = &definition.options;
+    let file = |path: &Option<String>| Value::from(path.clone().unwrap_or_default());
     let mut fields = vec![
         ("ResolvConfPath", source("/etc/resolv.conf")),
         ("HostnamePath", source("/etc/hostname")),
@@ -227,8 +229,8 @@ fn files(layout: &Layout, definition: &Definition, sketch: &Sketch) -> Vec<(&'st
     }
     fields.extend([
         ("OCIRuntime", runtime.unwrap_or_default().into()),
-        ("ConmonPidFile", "".into()),
-        ("PidFile", "".into()),
+        ("ConmonPidFile", file(&options.conmon_pidfile)),
+        ("PidFile", file(&options.pidfile)),
     ]);
     fields
 }

@@ -69,7 +69,7 @@ fn general(
             ),
         ),
         ("AutoRemove", options.remove.into()),
-        ("AutoRemoveImage", false.into()),
+        ("AutoRemoveImage", options.remove_image.into()),
         ("Annotations", config::annotations(definition, sketch)),
         ("VolumeDriver", "".into()),
         ("VolumesFrom", or_null(&options.files.volumes_from)),

@@ -71,6 +71,56 @@ impl Listener {
             .map_err(ContainerError::io("listen at", &path))?;
         Ok(Self { socket, path })
     }
+
+    /// Hands descriptors over for the payload of a run that is to start, and does not stay. Whatever arrives at `give_up`
+    /// ends it as long as no monitor has come.
+    ///
+    /// # Errors
+    /// A socket failed.
+    pub fn hand_over(&self, keep: &[(i32, OwnedFd)], give_up: impl AsFd) -> io::Result<()> {
+        let Some(control) = self.accept(give_up.as_fd(), None, &mut |_| {})? else {
+            return Ok(());
+        };
+        let wanted = Wanted {
+            outputs: [false; 2],
+            keep,
+        };
+        let hello = client::Hello {
+            size: None,
+            leaves: true,
+            keep: wanted.numbers(),
+        };
+        let fds: Vec<BorrowedFd> = wanted.kept().collect();
+        socket::send_with_fds(&control, &hello.render(), &fds).map(drop)
+    }
+
+    fn accept(
+        &self,
+        give_up: BorrowedFd,
+        signals: Option<&SignalFd>,
+        on_signal: &mut dyn FnMut(i32),
+    ) -> io::Result<Option<OwnedFd>> {
+        let mut poller = Poller::new();
+        if let Some(signals) = signals {
+            poller.add(SIGNALS, signals, Interest::Read)?;
+        }
+        poller.add(LISTENER, &self.socket, Interest::Read)?;
+        poller.add(GIVE_UP, give_up, Interest::Read)?;
+        loop {
+            poller.wait(None)?;
+            if let Some(signals) = signals {
+                while let Some(info) = signals.read()? {
+                    on_signal(info.signo);
+                }
+            }
+            if let Some(socket) = socket::accept(&self.socket)? {
+                return Ok(Some(socket));
+            }
+            if poller.ready().any(|ready| ready.token == GIVE_UP) {
+                return Ok(None);
+            }
+        }
+    }
 }
 
 impl Drop for Listener {
@@ -107,6 +157,31 @@ pub struct Terminal {
     pub keys: Keys,
 }
 
+/// What a client wants of a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// Standard output, standard error.
+    pub outputs: [bool; 2],
+    /// Descriptors for the payload, with the numbers that it gets them under.
+    pub keep: &'a [(i32, OwnedFd)],
+}
+
+impl Wanted<'_> {
+    /// All output, and nothing for the payload.
+    pub const OUTPUT: Self = Self {
+        outputs: [true; 2],
+        keep: &[],
+    };
+
+    fn numbers(&self) -> Vec<i32> {
+        self.keep.iter().map(|(number, _)| *number).collect()
+    }
+
+    fn kept(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.keep.iter().map(|(_, fd)| fd.as_fd())
+    }
+}
+
 /// A client: where its input comes from, and what it does with it.
 #[derive(Debug)]
 pub struct Client<'a> {
@@ -130,23 +205,35 @@ impl Client<'_> {
         &self,
         listener: Listener,
         give_up: impl AsFd,
+        wanted: Wanted<'_>,
         on_signal: &mut dyn FnMut(i32),
     ) -> io::Result<Detached> {
-        let Some(control) = self.accept(&listener, give_up.as_fd(), on_signal)? else {
+        let signals = self.signals.as_ref();
+        let Some(control) = listener.accept(give_up.as_fd(), signals, on_signal)? else {
             return Ok(Detached::GivenUp);
         };
         let mut outputs = Vec::with_capacity(2);
         let mut ends = Vec::with_capacity(2);
-        for target in [io::stdout().as_fd(), io::stderr().as_fd()] {
+        let targets =
+            [io::stdout().as_fd(), io::stderr().as_fd()].map(|fd| fd.try_clone_to_owned());
+        for (target, wants) in targets.into_iter().zip(wanted.outputs) {
             let (pipe, end) = move_data::pipe()?;
-            // Refused above the user's limit: then the default has to do.
-            let _ = move_data::set_pipe_size(&end, PIPE);
-            outputs.push(Output::pipe(pipe, target.try_clone_to_owned()?));
+            // The monitor sees that nobody reads the other pipe, and the payload does not wait for it.
+            if wants {
+                // Refused above the user's limit: then the default has to do.
+                let _ = move_data::set_pipe_size(&end, PIPE);
+                outputs.push(Output::pipe(ends.len(), pipe, target?));
+            }
             ends.push(end);
         }
         let size = self.terminal.as_ref().and_then(|_| self.size());
-        let hello = client::hello(size.map(|size| (size.rows, size.columns)));
-        socket::send_with_fds(&control, &hello, &[ends[0].as_fd(), ends[1].as_fd()])?;
+        let hello = client::Hello {
+            size: size.map(|size| (size.rows, size.columns)),
+            leaves: false,
+            keep: wanted.numbers(),
+        };
+        let fds: Vec<BorrowedFd> = ends.iter().map(AsFd::as_fd).chain(wanted.kept()).collect();
+        socket::send_with_fds(&control, &hello.render(), &fds)?;
         drop(ends);
         Pump::of_run(control, outputs).run(self, on_signal)
     }
@@ -154,33 +241,5 @@ impl Client<'_> {
     /// The size of the terminal that the user sits at, if there is one.
     fn size(&self) -> Option<Size> {
         user_size(self.stdin)
-    }
-
-    fn accept(
-        &self,
-        listener: &Listener,
-        give_up: BorrowedFd,
-        on_signal: &mut dyn FnMut(i32),
-    ) -> io::Result<Option<OwnedFd>> {
-        let mut poller = Poller::new();
-        if let Some(signals) = &self.signals {
-            poller.add(SIGNALS, signals, Interest::Read)?;
-        }
-        poller.add(LISTENER, &listener.socket, Interest::Read)?;
-        poller.add(GIVE_UP, give_up, Interest::Read)?;
-        loop {
-            poller.wait(None)?;
-            if let Some(signals) = &self.signals {
-                while let Some(info) = signals.read()? {
-                    on_signal(info.signo);
-                }
-            }
-            if let Some(socket) = socket::accept(&listener.socket)? {
-                return Ok(Some(socket));
-            }
-            if poller.ready().any(|ready| ready.token == GIVE_UP) {
-                return Ok(None);
-            }
-        }
     }
 }

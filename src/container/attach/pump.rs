@@ -26,6 +26,7 @@ const ENDED: u64 = 6;
 
 /// One output: where the payload's bytes come from, and where they go.
 pub(super) struct Output {
+    token: u64,
     source: OwnedFd,
     target: OwnedFd,
     splice: bool,
@@ -33,9 +34,10 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// The read end of a pipe.
-    pub(super) fn pipe(source: OwnedFd, target: OwnedFd) -> Self {
+    /// The read end of a pipe: of the standard output (0) or error (1).
+    pub(super) fn pipe(at: usize, source: OwnedFd, target: OwnedFd) -> Self {
         Self {
+            token: OUTPUT[at],
             source,
             target,
             splice: true,
@@ -47,7 +49,7 @@ impl Output {
     fn terminal(source: OwnedFd, target: OwnedFd) -> Self {
         Self {
             splice: false,
-            ..Self::pipe(source, target)
+            ..Self::pipe(0, source, target)
         }
     }
 
@@ -156,10 +158,11 @@ impl Pump {
                 stderr,
             } => {
                 let to_stderr = io::stderr().as_fd().try_clone_to_owned()?;
-                for (pipe, target) in [(stdout, to_stdout), (stderr, to_stderr)] {
+                let pipes = [(stdout, to_stdout), (stderr, to_stderr)];
+                for (at, (pipe, target)) in pipes.into_iter().enumerate() {
                     // At the end it is emptied, and others may hold it open.
                     move_data::set_nonblocking(&pipe, true)?;
-                    pump.outputs.push(Output::pipe(pipe, target));
+                    pump.outputs.push(Output::pipe(at, pipe, target));
                 }
                 if let Some(target) = stdin {
                     pump.take_target(target, client)?;
@@ -181,8 +184,9 @@ impl Pump {
         if let Some(process) = &self.process {
             self.poller.add(ENDED, process, Interest::Read)?;
         }
-        for (output, token) in self.outputs.iter().zip(OUTPUT) {
-            self.poller.add(token, &output.source, Interest::Read)?;
+        for output in &self.outputs {
+            self.poller
+                .add(output.token, &output.source, Interest::Read)?;
         }
         if let Some(signals) = &client.signals {
             self.poller.add(SIGNALS, signals, Interest::Read)?;
@@ -241,8 +245,10 @@ impl Pump {
     }
 
     fn move_output(&mut self, token: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
-        let at = usize::from(token == OUTPUT[1]);
-        let output = &mut self.outputs[at];
+        let mut outputs = self.outputs.iter_mut();
+        let Some(output) = outputs.find(|output| output.token == token) else {
+            return Ok(());
+        };
         if output.open && output.turn(buffer)? == Moved::Eof {
             self.poller.remove(token);
             output.open = false;

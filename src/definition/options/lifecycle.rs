@@ -6,6 +6,20 @@ use crate::definition::Options;
 use crate::types::RestartError;
 
 pub(super) const SPECS: &[OptionSpec] = &[
+    OptionSpec::one(
+        "conmon-pidfile",
+        "FILE",
+        "Write the process id of the container's monitor to this file at each start",
+        |options, value| path(&mut options.conmon_pidfile, value),
+        |options| shown_one(options.conmon_pidfile.as_ref()),
+    ),
+    OptionSpec::one(
+        "pidfile",
+        "FILE",
+        "Write the process id of the container's first process to this file at each start",
+        |options, value| path(&mut options.pidfile, value),
+        |options| shown_one(options.pidfile.as_ref()),
+    ),
     OptionSpec::many(
         "requires",
         "CONTAINER",
@@ -74,6 +88,8 @@ pub(super) const SPECS: &[OptionSpec] = &[
 
 #[cfg(test)]
 pub(super) const SAMPLES: &[(&str, &str)] = &[
+    ("conmon-pidfile", "/run/monitor.pid"),
+    ("pidfile", "/run/payload.pid"),
     ("requires", "db,cache"),
     ("restart", "no"),
     ("restart", "on-failure:3"),
@@ -91,6 +107,12 @@ fn runtime(options: &mut Options, value: &str) -> Done {
         return Err("not a name or an absolute path".to_owned());
     }
     options.runtime = Some(value);
+    Ok(())
+}
+
+fn path(file: &mut Option<String>, value: &str) -> Done {
+    let value = clean(value)?;
+    *file = Some(value).filter(|value| !value.is_empty());
     Ok(())
 }
 

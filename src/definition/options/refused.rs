@@ -11,12 +11,10 @@ const REFUSED: &[(&str, &str)] = &[
 
 const NO_REALTIME: &str = "cgroup version 2 has no realtime limits";
 
-/// Flags of Podman that this version does not know yet: pull, attach, health, networks and pods.
+/// Flags of Podman that this version does not know yet: pull, health, networks and pods.
 const NOT_YET: &[&str] = &[
     "arch",
-    "attach",
     "authfile",
-    "conmon-pidfile",
     "disable-content-trust",
     "expose",
     "health-cmd",
@@ -40,19 +38,15 @@ const NOT_YET: &[&str] = &[
     "network-alias",
     "no-healthcheck",
     "os",
-    "pidfile",
     "platform",
     "pod",
     "pod-id-file",
-    "preserve-fd",
-    "preserve-fds",
     "publish",
     "publish-all",
     "pull",
     "quiet",
     "retry",
     "retry-delay",
-    "rmi",
     "sdnotify",
     "tls-verify",
     "variant",

@@ -179,13 +179,19 @@ pub(super) const LIMITS: &[(&str, &str)] = &[
 
 /// Flags that other tests compare, as they change who prints what, or need words of their own.
 pub(super) const ELSEWHERE: &[&str] = &[
+    "attach",
     "cidfile",
+    "conmon-pidfile",
     "detach",
     "detach-keys",
     "init-path",
     "name",
+    "pidfile",
+    "preserve-fd",
+    "preserve-fds",
     "replace",
     "restart",
+    "rmi",
     "rootfs",
     "runtime",
     "subgidname",

@@ -3,6 +3,8 @@
 set -u -o pipefail
 E=$1
 R='--network=none --rootfs /usr/share/unitbox-lab/busybox'
+I=docker.io/library/busybox
+LOAD="$E load -i /usr/share/unitbox-lab/busybox.tar >/dev/null 2>&1"
 shift
 for number; do
     P=s$number L="--label seq=$number"
@@ -18,4 +20,4 @@ for number; do
     # shellcheck disable=SC2086 # several words
     [[ -z $ids ]] || "$E" rm -f -t 0 $ids >/dev/null 2>&1
 done
-: "$R" "$L"
+: "$R" "$L" "$I" "$LOAD"

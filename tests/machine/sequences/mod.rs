@@ -1,6 +1,7 @@
 //! The same sequences of verbs with Podman and with unitbox: codes, outputs, errors and states must be equal.
 
 mod cases;
+mod sentences;
 
 use regex_lite::Regex;
 
