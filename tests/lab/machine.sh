@@ -28,10 +28,14 @@ machine_create() {
     fi
 }
 
-# In one step: another lab's collection must never read half of it, and take this one for an orphan.
+# In one step, and under the lock: another lab's collection must read neither half of it nor the owner before, who may
+# have ended when it looks for that one.
 machine_set_owner() {
-    printf '%s\n' "$2" >"$LAB_STATE/$1/owner.new"
-    mv "$LAB_STATE/$1/owner.new" "$LAB_STATE/$1/owner"
+    (
+        flock 9
+        printf '%s\n' "$2" >"$LAB_STATE/$1/owner.new"
+        mv "$LAB_STATE/$1/owner.new" "$LAB_STATE/$1/owner"
+    ) 9<"$LAB_STATE/$1"
 }
 
 # Start systemd-nspawn, which outlives this process and holds none of its descriptors.
@@ -145,8 +149,16 @@ machine_kill() {
     [[ ! -s $LAB_STATE/$1/lock ]] || rm -f "/run/systemd/nspawn/locks/$(<"$LAB_STATE/$1/lock")"
 }
 
-# Whatever is left of a lab, in any state.
+# Whatever is left of a lab, in any state. The lock is kept to the end of this process: nobody collects it meanwhile.
 machine_remove() {
+    local dir=$LAB_STATE/$1
+    if [[ -d $dir ]] && { exec 9<"$dir"; } 2>/dev/null; then
+        flock 9
+    fi
+    machine_wipe "$1"
+}
+
+machine_wipe() {
     machine_kill "$1"
     rm -rf --one-file-system "${LAB_STATE:?}/$1"
 }

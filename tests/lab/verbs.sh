@@ -123,16 +123,17 @@ verb_gc() {
     cache_gc
 }
 
-# Stop what nobody will stop. The lock is on the lab's directory, so that a new lab of the same name is another one.
+# Stop what nobody will stop. The lock is on the lab's directory, so that a new lab of the same name is another one, and
+# under it the owner does not change.
 gc_machines() {
     local dir name
     find "$LAB_STATE" -mindepth 1 -maxdepth 1 -name '.new-*' -mmin +10 -exec rm -rf {} + 2>/dev/null || true
     for dir in "$LAB_STATE"/*/; do
         name=$(basename "$dir")
         (
-            flock -n 9 || exit 0
+            flock -n 9 && [[ $dir -ef /dev/fd/9 ]] || exit 0
             case $(machine_state "$name"):$(cat "$dir/owner") in
-                orphan:* | dead:none) say "collecting lab $name" && machine_remove "$name" ;;
+                orphan:* | dead:none) say "collecting lab $name" && machine_wipe "$name" ;;
             esac
         ) 9<"$dir" || true
     done
