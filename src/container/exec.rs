@@ -170,16 +170,28 @@ pub fn start(
         }),
         Err(error) => {
             let _ = fs::remove_file(&files.pid);
-            match ends_now(payload, &error) {
-                true => Err(ExecError::State(State::Exited)),
-                false => Err(error),
-            }
+            Err(match state_now(payload, &error) {
+                Some(state) => ExecError::State(state),
+                None => error,
+            })
         }
     }
 }
 
-/// Whether the runtime has failed because there was nowhere to go any more, whatever it says: a payload's init ends after
-/// all others.
+/// The state that has made the runtime fail, if one has come about since it was looked at, whatever the runtime says.
+fn state_now(payload: &Payload, error: &ExecError) -> Option<State> {
+    if matches!(error, ExecError::Failed { reason, .. } if says_paused(reason)) {
+        return Some(State::Paused);
+    }
+    ends_now(payload, error).then_some(State::Exited)
+}
+
+/// The words of runc and of crun.
+fn says_paused(reason: &str) -> bool {
+    reason.contains("cannot exec in a paused container") || reason.ends_with("is paused")
+}
+
+/// Whether there was nowhere to go any more: a payload's init has left its namespaces, or ends after all others.
 fn ends_now(payload: &Payload, error: &ExecError) -> bool {
     let missing = ExitCode::NotFound.number();
     let mut looks = match error {
@@ -188,7 +200,7 @@ fn ends_now(payload: &Payload, error: &ExecError) -> bool {
     };
     while looks > 0 {
         match super::kill::open(payload) {
-            Ok(init) if !init.has_ended().unwrap_or(true) => {}
+            Ok(init) if !init.has_ended().unwrap_or(true) && has_namespaces(payload.pid) => {}
             _ => return true,
         }
         looks -= 1;
@@ -197,6 +209,11 @@ fn ends_now(payload: &Payload, error: &ExecError) -> bool {
         }
     }
     false
+}
+
+/// A process that ends has none long before it can be waited for (namespaces(7)).
+fn has_namespaces(pid: i32) -> bool {
+    fs::read_link(format!("/proc/{pid}/ns/mnt")).is_ok()
 }
 
 fn plan(
@@ -399,4 +416,27 @@ fn end(child: Child, record: &Path) -> io::Result<u8> {
 fn new_id() -> io::Result<String> {
     let bytes: [u8; 32] = random_bytes()?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_paused_container_is_paused() {
+        for (reason, expected) in [
+            (
+                "exec failed: cannot exec in a paused container (use --ignore-paused to override)",
+                true,
+            ),
+            ("the container `c0ffee` is paused", true),
+            (
+                "exec: \"paused\": executable file not found in $PATH",
+                false,
+            ),
+            ("executable file `is paused` not found in $PATH", false),
+        ] {
+            assert_eq!(says_paused(reason), expected, "{reason}");
+        }
+    }
 }
