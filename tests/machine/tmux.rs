@@ -68,11 +68,13 @@ fn use_shell(lab: &Lab, user: &Tmux) {
     user.keys(&["C-c"]);
     // Ctrl-C is for what runs, not for the shell and not for the client.
     say(user, "sleep 1000");
-    lab.sh("until pgrep -x sleep; do sleep 0.05; done").ok();
+    // Not one of those before, which a shell that is PID 1 has not waited for yet.
+    lab.sh("until pgrep -fx 'sleep 1000'; do sleep 0.05; done")
+        .ok();
     user.keys(&["C-c"]);
     say(user, "echo interrupted-$?");
     user.expect("interrupted-130");
-    lab.sh("! pgrep -x sleep").ok();
+    lab.sh("! pgrep -fx 'sleep 1000'").ok();
     full_screen(user);
 }
 
