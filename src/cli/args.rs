@@ -15,12 +15,39 @@ use crate::container::create::Wish;
 use crate::container::{ContainerError, conf, defaults, environment};
 use crate::definition::{Arity, ConfFiles, OptionSpec, Options, options, refusal};
 
-/// The whole grammar, for parsing, completion and man pages.
+/// The whole grammar, for help, completion and man pages.
 pub fn command() -> Command {
-    examples::add(grammar())
+    examples::add(grammar(Build::All))
 }
 
-fn grammar() -> Command {
+/// What these words say. Hardly any verb needs the options of the others, which are most of a short command's time.
+pub(super) fn parse(words: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    match grammar(Build::OfVerb).try_get_matches_from(words) {
+        Ok(matches) => Ok(matches),
+        // Help, and words about what is wrong, are the whole grammar's.
+        Err(_) => command().try_get_matches_from(words),
+    }
+}
+
+/// How much of the grammar is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Build {
+    /// Everything.
+    All,
+    /// What a verb takes is made when that verb is found.
+    OfVerb,
+}
+
+impl Build {
+    fn verb(self, verb: Command, rest: fn(Command) -> Command) -> Command {
+        match self {
+            Self::All => rest(verb),
+            Self::OfVerb => verb.defer(rest),
+        }
+    }
+}
+
+fn grammar(build: Build) -> Command {
     Command::new("unitbox")
         .about("Containers as real systemd units, with no daemon")
         .version(env!("CARGO_PKG_VERSION"))
@@ -51,8 +78,8 @@ fn grammar() -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help("Directory of OCI hooks instead of the host's; may be given more than once"),
         )
-        .subcommands(container_verbs())
-        .subcommand(container())
+        .subcommands(container_verbs(build))
+        .subcommand(container(build))
         .subcommands(image_verbs())
         .subcommands(objects::verbs())
         .subcommands(other_verbs())
@@ -93,31 +120,16 @@ pub(super) fn seconds() -> Arg {
         .help("Seconds between the stop signal and SIGKILL; 0: at once, -1: never")
 }
 
-fn container_verbs() -> Vec<Command> {
+fn container_verbs(build: Build) -> Vec<Command> {
     let mut verbs = vec![
-        with_options(Command::new("create").about("Make a container and do not start it")).arg(
-            streams::attach(
-                "For run; here it changes nothing, as start says itself what it attaches",
-            ),
+        build.verb(
+            Command::new("create").about("Make a container and do not start it"),
+            create,
         ),
-        with_options(Command::new("run").about("Make a container and start it"))
-            .arg(toggle("detach", "Return once the payload runs").short('d'))
-            .arg(
-                toggle(
-                    "sig-proxy",
-                    "Send the signals that the client gets to the payload",
-                )
-                .default_value("true"),
-            )
-            .arg(attach::keys_arg())
-            .arg(streams::attach(
-                "Connect only these: stdin, stdout, stderr (stdin: only with --interactive)",
-            ))
-            .args(streams::preserve())
-            .arg(toggle(
-                "rmi",
-                "Remove the image after the run, unless others use it; implies --rm",
-            )),
+        build.verb(
+            Command::new("run").about("Make a container and start it"),
+            run,
+        ),
         attach::command(),
         exec::command(),
         init::command(),
@@ -140,15 +152,49 @@ fn container_verbs() -> Vec<Command> {
     verbs
 }
 
+fn create(verb: Command) -> Command {
+    with_options(verb).arg(streams::attach(
+        "For run; here it changes nothing, as start says itself what it attaches",
+    ))
+}
+
+fn run(verb: Command) -> Command {
+    with_options(verb)
+        .arg(toggle("detach", "Return once the payload runs").short('d'))
+        .arg(
+            toggle(
+                "sig-proxy",
+                "Send the signals that the client gets to the payload",
+            )
+            .default_value("true"),
+        )
+        .arg(attach::keys_arg())
+        .arg(streams::attach(
+            "Connect only these: stdin, stdout, stderr (stdin: only with --interactive)",
+        ))
+        .args(streams::preserve())
+        .arg(toggle(
+            "rmi",
+            "Remove the image after the run, unless others use it; implies --rm",
+        ))
+}
+
 /// `container VERB`: every verb on containers, and those that there are only here.
-fn container() -> Command {
+fn container(build: Build) -> Command {
+    let group = Command::new("container").about("Verbs on containers");
+    match build {
+        Build::All => behind_container(group, build),
+        Build::OfVerb => group.defer(|group| behind_container(group, Build::OfVerb)),
+    }
+}
+
+fn behind_container(group: Command, build: Build) -> Command {
     let named_twice = |verb: &Command| matches!(verb.get_name(), "inspect");
-    Command::new("container")
-        .about("Verbs on containers")
+    group
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands(
-            container_verbs()
+            container_verbs(build)
                 .into_iter()
                 .filter(|verb| !named_twice(verb)),
         )

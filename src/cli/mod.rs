@@ -71,7 +71,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         eprintln!("Error: {text}");
         return ExitCode::from(crate::api::ExitCode::Error.number());
     }
-    let matches = match command().try_get_matches_from(&words) {
+    let matches = match args::parse(&words) {
         Ok(matches) => matches,
         Err(error) => return error::usage(&error, &words),
     };

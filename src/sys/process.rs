@@ -212,10 +212,24 @@ pub fn start_ticks(pid: i32) -> io::Result<u64> {
     ticks_of(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Field 22; the second may hold anything, so count from its last parenthesis.
 fn ticks_of(stat: &str) -> Option<u64> {
+    field(stat, 22)?.parse().ok()
+}
+
+/// The PID of a process's parent.
+///
+/// # Errors
+/// It is gone.
+pub fn parent_of(pid: i32) -> io::Result<u32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let parent = field(&stat, 4).and_then(|text| text.parse().ok());
+    parent.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// A field from the third on; the second may hold anything, so count from its last parenthesis.
+fn field(stat: &str, number: usize) -> Option<&str> {
     let (_, rest) = stat.rsplit_once(") ")?;
-    rest.split(' ').nth(19)?.parse().ok()
+    rest.split(' ').nth(number - 3)
 }
 
 /// Ends the process at once: no destructors, no atexit handlers, no flushing (_exit(2)).

@@ -12,6 +12,7 @@ use crate::container::{apparmor, conf, exec, selinux};
 use crate::definition::{Definition, Source};
 use crate::host::runtime::Runtime;
 use crate::image::Images;
+use crate::sys::process::parent_of;
 
 /// What `exec` has started and what lives.
 fn sessions(layout: &Layout, definition: &Definition) -> Value {
@@ -192,7 +193,9 @@ fn full_state(layout: &Layout, definition: &Definition, seen: &Observation) -> V
         let path = payload.cgroup.strip_prefix("/sys/fs/cgroup");
         path.map_or_else(|_| String::new(), |path| format!("/{}", path.display()))
     });
-    let monitor = Some(seen.monitor).filter(|pid| *pid != 0);
+    // What runs is the monitor's child; before that, systemd was asked.
+    let parent = seen.pid.and_then(|pid| parent_of(pid).ok());
+    let monitor = parent.or(Some(seen.monitor).filter(|pid| *pid != 0));
     let fields = state_fields(seen, monitor, cgroup.unwrap_or_default());
     Value::fields("*define.InspectContainerState", fields)
 }

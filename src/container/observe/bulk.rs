@@ -38,6 +38,25 @@ impl<'a> Bulk<'a> {
         })
     }
 
+    /// Asks systemd for the unit of one container.
+    ///
+    /// # Errors
+    /// systemd did not answer.
+    pub fn of_one(
+        layout: &'a Layout,
+        manager: &'a dyn Manager,
+        definition: &Definition,
+    ) -> Result<Self, SystemdError> {
+        // A glob, in which a backslash of an escaped name stands for what follows.
+        let pattern = definition.unit().as_str().replace('\\', r"\\");
+        let loaded = manager.list(&pattern)?.into_iter().collect();
+        Ok(Self {
+            layout,
+            manager,
+            loaded,
+        })
+    }
+
     /// Observes one container. What only systemd's record of the unit tells ([`Observation::monitor`],
     /// [`Observation::restarts`]) may be 0.
     ///
