@@ -21,7 +21,8 @@ fn verbs(command: &Command) -> BTreeSet<String> {
         // What may stand behind `container` is described where it stands alone.
         let alone =
             |second: &&str| name != "container" || all().all(|verb| verb.get_name() != *second);
-        let below = verb.get_subcommands().map(Command::get_name);
+        let below = verb.get_subcommands().filter(|verb| !verb.is_hide_set());
+        let below = below.map(Command::get_name);
         let below: Vec<_> = below.filter(alone).collect();
         if below.is_empty() {
             verbs.insert(name.to_owned());

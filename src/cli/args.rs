@@ -258,10 +258,15 @@ fn other_verbs() -> Vec<Command> {
                     .required(true),
             ),
         Command::new("system")
-            .hide(true)
-            .about("Verbs for shipped units")
+            .about("Verbs on all that there is")
             .subcommand_required(true)
-            .subcommand(Command::new("restore").about("Make what a boot has taken"))
+            .arg_required_else_help(true)
+            .subcommand(super::prune::command())
+            .subcommand(
+                Command::new("restore")
+                    .hide(true)
+                    .about("Make what a boot has taken"),
+            )
             .subcommand(super::system::settle_command())
             .subcommand(super::system::wait_command()),
     ]

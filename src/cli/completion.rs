@@ -74,6 +74,8 @@ impl Kind {
         match (group, verb.get_name()) {
             // A name that is not there yet.
             (_, "create") if !name.starts_with("IMAGE") => None,
+            // NAME:PATH.
+            (_, "cp") => Some(Self::Containers),
             _ if name.starts_with("CONTAINER") => Some(Self::Containers),
             _ if name.starts_with("IMAGE") => Some(Self::Images),
             (Some("volume"), _) => Some(Self::Volumes),
@@ -89,6 +91,14 @@ impl Kind {
 fn with_names() -> Vec<(Option<String>, String, Kind)> {
     let grammar = shown(&command());
     let mut found = Vec::new();
+    fn visit(group: Option<&str>, command: &Command, add: &mut dyn FnMut(Option<&str>, &Command)) {
+        for verb in command.get_subcommands() {
+            add(group, verb);
+            let name = verb.get_name();
+            let name = group.map_or_else(|| name.to_owned(), |group| format!("{group} {name}"));
+            visit(Some(&name), verb, add);
+        }
+    }
     let mut add = |group: Option<&str>, verb: &Command| {
         let names = [verb.get_name()]
             .into_iter()
@@ -97,12 +107,7 @@ fn with_names() -> Vec<(Option<String>, String, Kind)> {
             found.extend(names.map(|name| (group.map(str::to_owned), name.to_owned(), kind)));
         }
     };
-    for verb in grammar.get_subcommands() {
-        add(None, verb);
-        for below in verb.get_subcommands() {
-            add(Some(verb.get_name()), below);
-        }
-    }
+    visit(None, &grammar, &mut add);
     found
 }
 
@@ -123,14 +128,23 @@ fn bash() -> String {
     let groups = grammar
         .get_subcommands()
         .filter(|verb| verb.has_subcommands());
-    let groups: Vec<&str> = groups.map(Command::get_name).collect();
-    let groups = groups.join("|");
+    let groups: Vec<&Command> = groups.collect();
+    let nested = groups.iter().flat_map(|group| {
+        let below = group
+            .get_subcommands()
+            .filter(|verb| verb.has_subcommands());
+        below.map(|verb| format!("'{} {}'", group.get_name(), verb.get_name()))
+    });
+    let nested: Vec<String> = nested.collect();
+    let groups: Vec<&str> = groups.into_iter().map(Command::get_name).collect();
+    let (groups, nested) = (groups.join("|"), nested.join("|"));
     format!(
         r#"
 _unitbox_with_names() {{
     _unitbox "$@"
     local verb=${{COMP_WORDS[1]}} word=${{COMP_WORDS[COMP_CWORD]}} first=2
     case $verb in {groups}) verb="$verb ${{COMP_WORDS[2]}}"; first=3 ;; esac
+    case $verb in {nested}) verb="$verb ${{COMP_WORDS[3]}}"; first=4 ;; esac
     [[ $COMP_CWORD -ge $first && $word != -* ]] || return 0
     case $verb in
 {cases}    esac
@@ -144,7 +158,8 @@ fn fish() -> String {
     let line = |(group, verb, kind): (Option<String>, String, Kind)| {
         let seen = match group {
             Some(group) => format!(
-                "__fish_unitbox_using_subcommand {group}; and __fish_seen_subcommand_from {verb}"
+                "__fish_unitbox_using_subcommand {}; and __fish_seen_subcommand_from {verb}",
+                group.replace(' ', "; and __fish_seen_subcommand_from ")
             ),
             None => format!("__fish_unitbox_using_subcommand {verb}"),
         };
@@ -152,6 +167,11 @@ fn fish() -> String {
         format!("complete -c unitbox -n \"{seen}\" -f -a \"({list})\"\n")
     };
     with_names().into_iter().map(line).collect()
+}
+
+/// Whether that is a group's name in the script of zsh, which has dashes between words.
+fn is_of(group: Option<&str>, name: Option<&str>) -> bool {
+    group.map(|group| group.replace(' ', "-")).as_deref() == name
 }
 
 /// The names in place of the shell's own guess for words that are no option.
@@ -179,9 +199,9 @@ fn zsh(script: &str) -> String {
             verb = Some(name.to_owned());
         }
         let is_word = line.starts_with("':") || line.starts_with("'*:");
-        let kind = with_names
-            .iter()
-            .find(|(of, name, _)| *of == group && verb.as_ref() == Some(name));
+        let kind = with_names.iter().find(|(of, name, _)| {
+            is_of(of.as_deref(), group.as_deref()) && verb.as_ref() == Some(name)
+        });
         match kind {
             Some((_, _, kind)) if is_word && line.contains(":_default'") => {
                 let names = format!(":_unitbox_{kind:?}'").to_lowercase();
@@ -229,6 +249,9 @@ mod tests {
             ("unitbox volume rm v", "vol\n"),
             ("unitbox volume create v", ""),
             ("unitbox secret inspect p", "pass\n"),
+            ("unitbox cp w", "web\n"),
+            ("unitbox container artifact ls w", "web\n"),
+            ("unitbox container artifact w", ""),
         ] {
             let count = words.split(' ').count() - 1;
             let script = format!(
@@ -265,12 +288,13 @@ mod tests {
             found.contains(&(group.map(str::to_owned), verb.to_owned(), kind))
         };
         for verb in [
-            "attach", "exec", "inspect", "kill", "logs", "pause", "port", "rename", "restart",
-            "rm", "start", "stats", "stop", "top", "unpause", "update", "wait",
+            "attach", "cp", "exec", "inspect", "kill", "logs", "pause", "port", "rename",
+            "restart", "rm", "start", "stats", "stop", "top", "unpause", "update", "wait",
         ] {
             assert!(has(None, verb, Kind::Containers), "{verb}");
             assert!(has(Some("container"), verb, Kind::Containers), "{verb}");
         }
+        assert!(has(Some("container artifact"), "add", Kind::Containers));
         for verb in ["create", "run", "rmi"] {
             assert!(has(None, verb, Kind::Images), "{verb}");
         }

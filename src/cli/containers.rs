@@ -1,20 +1,12 @@
 //! `rename`, `port`, and the verbs behind `container`.
 
-use std::io::{self, BufRead, Write};
-
 use clap::{Arg, ArgMatches, Command};
 
 use super::error::CliError;
-use super::filter::Filters;
-use super::{
-    Host, args, artifact, files, inspect, output, ps, select, stats, system, targets, top,
-};
+use super::{Host, args, artifact, files, inspect, prune, ps, stats, system, targets, top};
 use crate::api::ExitCode;
-use crate::container::observe::State;
-use crate::container::stop::Patience;
-use crate::container::{ContainerError, remove, rename};
+use crate::container::rename;
 use crate::store;
-use crate::sys::time::realtime;
 use crate::types::{ContainerName, NameError};
 
 /// `rename` and `port`.
@@ -39,9 +31,7 @@ pub(super) fn own_verbs() -> Vec<Command> {
     let name = || Arg::new("name").value_name("CONTAINER").required(true);
     vec![
         artifact::command(),
-        Command::new("cleanup")
-            .about("Clean up behind a monitor that was killed")
-            .arg(name()),
+        system::cleanup_command(),
         Command::new("exists")
             .about("End with 0 if the container is there, else with 1")
             .arg(args::switch(
@@ -66,7 +56,7 @@ pub(super) fn own(verb: &str, args: &ArgMatches, host: &Host) -> Option<Result<u
         "exists" => exists(args, host),
         "inspect" => inspect::containers(args, host),
         "list" => ps::run(args, host),
-        "prune" => prune(args, host),
+        "prune" => prune::containers(args, host),
         _ => return None,
     })
 }
@@ -129,49 +119,5 @@ fn exists(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         Ok(_) => Ok(0),
         Err(error) if error.is_not_found() => Ok(ExitCode::Failure.number()),
         Err(error) => Err(error.into()),
-    }
-}
-
-fn prune(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
-    let now = realtime().as_micros() as u64;
-    let filters = Filters::of(args, &host.layout, now)?;
-    if !args.get_flag("force") && !is_sure()? {
-        return Ok(0);
-    }
-    let systemd = host.systemd()?;
-    let site = host.site(&systemd);
-    let list = ps::list(site)?.entries.into_iter();
-    let over = |state| {
-        let over = [State::Created, State::Initialized, State::Exited];
-        over.contains(&state)
-    };
-    let chosen: Vec<select::Chosen> = list
-        .filter(|entry| over(entry.seen.state) && filters.fit(&entry.definition, &entry.seen))
-        .map(|entry| select::Chosen {
-            shown: entry.definition.id.to_string(),
-            id: entry.definition.id,
-        })
-        .collect();
-    select::each(&chosen, |one| {
-        match remove::remove(site, &one.id, false, Patience::Own, false) {
-            // Whoever is needed, or has been started meanwhile, stays.
-            Err(ContainerError::Needed { .. } | ContainerError::State(_)) => Ok(()),
-            Err(error) if error.is_not_found() => Ok(()),
-            Err(error) => Err(error.into()),
-            Ok(()) => output::say(&one.shown),
-        }
-    })
-}
-
-fn is_sure() -> Result<bool, CliError> {
-    output::print(
-        "WARNING! This will remove all non running containers.\nAre you sure you want to continue? [y/N] ",
-    )?;
-    let _ = io::stdout().flush();
-    let mut line = String::new();
-    let read = io::stdin().lock().read_line(&mut line);
-    match read.map_err(CliError::io("read", "standard input"))? {
-        0 => Err(CliError::Usage("EOF".to_owned())),
-        _ => Ok(line.trim().to_lowercase().starts_with('y')),
     }
 }

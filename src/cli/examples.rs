@@ -140,6 +140,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "stop",
         &["unitbox stop --time 30 web", "unitbox stop --all"],
     ),
+    (
+        "system prune",
+        &["unitbox system prune --force --all --volumes"],
+    ),
     ("top", &["unitbox top web pid user args"]),
     ("unpause", &["unitbox unpause --all"]),
     ("update", &["unitbox update --memory 128m --cpus 1.5 web"]),

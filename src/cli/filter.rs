@@ -169,7 +169,7 @@ fn made(layout: &Layout, text: &str) -> Result<u64, CliError> {
 }
 
 /// A duration back from now, seconds since the epoch, or a date.
-fn until(text: &str, now: u64) -> Result<u64, CliError> {
+pub(super) fn until(text: &str, now: u64) -> Result<u64, CliError> {
     let bad = || {
         refused(format!(
             "failed to parse value as time or duration: {text:?}"

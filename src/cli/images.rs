@@ -13,7 +13,7 @@ use super::{Host, inspect, output, table, targets};
 use crate::api::ExitCode;
 use crate::container::stop::Patience;
 use crate::container::{remove, volumes};
-use crate::definition::Definition;
+use crate::definition::{Definition, Source};
 use crate::image::{self, Image, Images, Progress};
 
 /// podman-rmi(1), "Exit Status": a container uses it.
@@ -162,6 +162,20 @@ pub(super) fn remove(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
             Err(error) => Err(error.into()),
         }
     })
+}
+
+/// Removes the image of a container that others do not use.
+pub(super) fn remove_of(host: &Host, definition: &Definition) -> Result<(), CliError> {
+    let Source::Image { name, .. } = &definition.source else {
+        let text = format!("container {}: it has no image", definition.name);
+        return Err(CliError::Usage(text));
+    };
+    let users = |id: &str| -> Vec<String> {
+        let of = users_of(host, id).into_iter();
+        of.map(|definition| definition.name.to_string()).collect()
+    };
+    open(host)?.remove(name, false, &users, &HashSet::new())?;
+    Ok(())
 }
 
 fn tell(error: image::Error, code: u8) -> Result<(), CliError> {

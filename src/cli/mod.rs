@@ -24,6 +24,7 @@ mod moment;
 mod objects;
 mod output;
 mod pause;
+mod prune;
 mod ps;
 mod refused;
 mod restart;

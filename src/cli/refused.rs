@@ -82,7 +82,6 @@ const VERBS: &[(&str, &str)] = &[
         "system migrate",
         "there is nothing to migrate; use systemctl reload",
     ),
-    ("system prune", "use container prune, volume prune and rmi"),
     (
         "system renumber",
         "there are no locks with numbers; use nothing",

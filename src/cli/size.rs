@@ -26,7 +26,7 @@ pub(super) fn of(layout: &Layout, images: Option<&Images>, definition: &Definiti
 }
 
 /// Sizes of all files below a directory; links are not followed.
-fn tree(path: &Path) -> u64 {
+pub(super) fn tree(path: &Path) -> u64 {
     let mut total = 0u64;
     let mut open = vec![path.to_owned()];
     while let Some(dir) = open.pop() {

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::Host;
 use super::args::switch;
 use super::error::CliError;
+use super::{Host, images, output, prune, select, targets};
 use crate::api::ExitCode;
 use crate::container::deploy::{self, Deployment};
-use crate::container::{ContainerError, hold, restore};
+use crate::container::stop::Patience;
+use crate::container::{ContainerError, hold, remove, restore};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::world;
+use crate::store;
 use crate::sys::time::realtime;
 use crate::types::{ContainerId, ContainerName, NameError, UnitName, chain};
 
@@ -27,18 +29,57 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         hold::wait(unit, args.get_flag("first")).map_err(ContainerError::from)?;
         return Ok(0);
     }
+    if let Some(("prune", args)) = args.subcommand() {
+        return prune::system(args, host);
+    }
     debug_assert_eq!(args.subcommand_name(), Some("restore"));
     let systemd = host.systemd()?;
     restore::restore(host.site(&systemd))?;
     Ok(0)
 }
 
+/// The grammar of `container cleanup`.
+pub(super) fn cleanup_command() -> Command {
+    let command = Command::new("cleanup").about("Clean up behind a monitor that was killed");
+    select::by_name(command, "Behind all of them")
+        .arg(
+            Arg::new("exec")
+                .long("exec")
+                .value_name("SESSION")
+                .help("Refused: a process of exec leaves nothing to clean up"),
+        )
+        .arg(switch("rm", None, "Remove the container then"))
+        .arg(switch("rmi", None, "Remove its image then"))
+}
+
 pub(super) fn cleanup(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
-    let name = args.get_one::<String>("name").expect("clap demands a name");
-    let refused = |error: NameError| CliError::Usage(error.to_string());
+    if args.contains_id("exec") {
+        let text = "--exec is refused: a process of exec leaves nothing to clean up; use container cleanup alone";
+        return Err(CliError::Usage(text.to_owned()));
+    }
     let systemd = host.systemd()?;
-    restore::clean_up(host.site(&systemd), &name.parse().map_err(refused)?)?;
-    Ok(0)
+    let site = host.site(&systemd);
+    let texts: Vec<&str> = targets::texts(args, "containers").collect();
+    let missing =
+        |text: &&&str| store::lookup(&host.layout, text).is_err_and(|error| error.is_not_found());
+    if let Some(text) = texts.iter().find(missing) {
+        // It removed itself, perhaps not to the end: this is how units call it, and no error for Podman either.
+        let refused = |error: NameError| CliError::Usage(error.to_string());
+        restore::clean_up(site, &text.parse().map_err(refused)?)?;
+        return Ok(0);
+    }
+    let chosen = select::choose(args, host, site, |_| true)?;
+    select::each(&chosen, |one| {
+        let definition = one.load(host)?;
+        restore::clean_up(site, &definition.name)?;
+        if args.get_flag("rm") && store::load(&host.layout, &one.id).is_ok() {
+            remove::remove(site, &one.id, false, Patience::Own, true)?;
+        }
+        if args.get_flag("rmi") {
+            images::remove_of(host, &definition)?;
+        }
+        output::say(&one.shown)
+    })
 }
 
 /// The verb of a monitor whose container waits for its start.
@@ -46,6 +87,7 @@ const WAIT: &str = "wait-for-start";
 
 pub(super) fn wait_command() -> Command {
     Command::new(WAIT)
+        .hide(true)
         .about("End when somebody starts a unit that is being started, for its monitor")
         .arg(Arg::new("unit").long("unit").required(true))
         .arg(switch("first", None, "Cancel the job that it has now"))
@@ -54,6 +96,7 @@ pub(super) fn wait_command() -> Command {
 pub(super) fn settle_command() -> Command {
     let word = |name: &'static str| Arg::new(name).long(name).required(true);
     Command::new(SETTLE)
+        .hide(true)
         .about("Write the container of a unit file down, for its monitor")
         .arg(word("unit").value_parser(|word: &str| word.parse::<UnitName>()))
         .arg(word("id").value_parser(|word: &str| word.parse::<ContainerId>()))

@@ -201,6 +201,23 @@ pub(super) const OTHERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "cleans up behind what was meant",
+        &[
+            RUNS,
+            "$E create --name ${P}b $R true",
+            "$E run --name ${P}c $R true",
+            "$E container cleanup ${P}a ${P}b ${P}c",
+            "$E container cleanup",
+            "$E container cleanup ${P}d",
+            "$E container cleanup -a ${P}a",
+            "$E container cleanup -l ${P}a",
+            "$E container cleanup -l",
+            "$E container cleanup --rm ${P}c",
+            "$E container cleanup --rm ${P}a 2>/dev/null",
+            "$E container cleanup --rmi ${P}b 2>/dev/null",
+        ],
+    ),
+    (
         "what a process ends with",
         &[
             RUNS,
