@@ -165,24 +165,7 @@ impl fmt::Debug for UnitName {
     }
 }
 
-macro_rules! text_serde {
-    ($type:ty) => {
-        impl serde::Serialize for $type {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-        impl<'de> serde::Deserialize<'de> for $type {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    };
-}
-text_serde!(ContainerId);
-text_serde!(ContainerName);
-text_serde!(UnitName);
+stored_as_text!(ContainerId, ContainerName, UnitName);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,22 @@
 //! Values that must not be mixed up: ids, names, signals, exit status, sizes, durations. No I/O.
 
+/// A type that is stored as its text: what is shown is what is read.
+macro_rules! stored_as_text {
+    ($($type:ty),+) => {$(
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
+}
+
 mod chain;
 mod duration;
 mod exit;
