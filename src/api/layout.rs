@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::types::{ContainerId, ContainerName, UnitName, VolumeName};
 
+/// Begins the name of a file of [`Layout::unit_state`].
+pub const LOG_FIELDS: &str = "log-extra-fields:";
+
 /// The directories of one installation (`--root` puts them below another directory, for tests).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Layout {
@@ -236,6 +239,17 @@ impl Layout {
     pub fn runtime_properties(&self, unit: &UnitName) -> PathBuf {
         let control = self.root.join("run/systemd/system.control");
         control.join(format!("{unit}.d"))
+    }
+
+    /// Where systemd tells journald of its units.
+    pub fn unit_state(&self) -> PathBuf {
+        self.root.join("run/systemd/units")
+    }
+
+    /// What systemd has told journald of the fields of a unit; it forgets to remove that (as of version 257).
+    pub fn log_fields(&self, unit: &UnitName) -> PathBuf {
+        let name = format!("{LOG_FIELDS}{unit}");
+        self.unit_state().join(name)
     }
 
     /// The unit file of one container.

@@ -149,6 +149,7 @@ fn finish(
         // What was set for this container is not for the next one of its name.
         if name.is_own() {
             remove_tree(&site.layout.runtime_properties(name))?;
+            remove_tree(&site.layout.log_fields(name))?;
         }
         site.manager.reset_failed(name)?;
     }

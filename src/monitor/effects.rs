@@ -362,6 +362,18 @@ impl Monitor {
         }
     }
 
+    /// A container that has removed itself leaves nothing, also of what systemd leaves.
+    fn forget_log_fields(&self) {
+        let layout = &self.context.layout;
+        let Ok(unit) = self.context.cgroup.name().parse() else {
+            return;
+        };
+        if !layout.container(&self.context.id).exists() {
+            // The next container that is made sweeps.
+            let _ = fs::remove_file(layout.log_fields(&unit));
+        }
+    }
+
     /// Ends the process: exactly as the payload did, but for ordered stops.
     fn finish(&mut self, finish: Finish) {
         let text = match self.machine.ended.as_ref() {
@@ -385,6 +397,7 @@ impl Monitor {
                 .for_each(|client| client.tell_exit(&record));
         }
         self.await_journal();
+        self.forget_log_fields();
         match finish {
             Finish::Exit(code) => exit_now(i32::from(code)),
             Finish::Signal(signal) => die_like(i32::from(signal.number())),

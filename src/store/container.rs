@@ -9,7 +9,7 @@ use super::{
     ContainerLock, StoreError, ensure_private, lock, names, read_bounded, remove_tree, try_lock,
     write_atomic,
 };
-use crate::api::Layout;
+use crate::api::{LOG_FIELDS, Layout};
 use crate::definition::Definition;
 use crate::types::{ContainerId, ContainerName};
 
@@ -195,6 +195,27 @@ pub fn remove(layout: &Layout, lock: &ContainerLock, id: &ContainerId) -> Result
     released.and(removed)
 }
 
+/// Removes what systemd has left of the units of containers that are gone: each would take a page of memory for ever.
+fn sweep_log_fields(layout: &Layout) -> Result<(), StoreError> {
+    let directory = layout.unit_state();
+    for file in entries(&directory)? {
+        let Some(unit) = file.strip_prefix(LOG_FIELDS) else {
+            continue;
+        };
+        let name = unit.strip_prefix("unitbox-");
+        let name = name.and_then(|name| name.strip_suffix(".service"));
+        let Some(Ok(name)) = name.map(str::parse::<ContainerName>) else {
+            continue;
+        };
+        // An invocation is there as long as the unit is not inactive.
+        let is_up = || fs::symlink_metadata(directory.join(format!("invocation:{unit}"))).is_ok();
+        if fs::symlink_metadata(layout.name(&name)).is_err() && !is_up() {
+            remove_tree(&directory.join(&file))?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes what crashes in [`create`] and [`remove`] left behind: hidden directories, names that lead nowhere.
 ///
 /// # Errors
@@ -212,6 +233,7 @@ pub fn sweep(layout: &Layout) -> Result<(), StoreError> {
             result = result.and(remove_tree(&path.join(&name)));
         }
     }
+    result = result.and(sweep_log_fields(layout));
     for (name, id) in names::all(layout) {
         if layout.container(&id).is_dir() {
             continue;

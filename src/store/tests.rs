@@ -3,7 +3,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use super::*;
-use crate::api::Layout;
+use crate::api::{LOG_FIELDS, Layout};
 use crate::definition::{Definition, Options, Source, VERSION};
 
 /// A root directory of its own that goes with the test.
@@ -214,6 +214,42 @@ fn a_sweep_takes_what_crashes_left_and_nothing_else() {
     sweep(&layout).unwrap();
     assert_eq!(entries(&layout), before);
     assert_eq!(names_of(&layout), ["a"]);
+}
+
+#[test]
+fn what_systemd_leaves_of_units_goes_with_the_containers() {
+    let home = Home::new();
+    let layout = home.layout();
+    drop(create(&layout, &definition(1, "kept")).unwrap());
+    let units = layout.unit_state();
+    fs::create_dir_all(&units).unwrap();
+    let fields = |unit: &str| units.join(format!("{LOG_FIELDS}{unit}"));
+    let all = [
+        "unitbox-kept.service",
+        "unitbox-up.service",
+        "unitbox-gone.service",
+        "sshd.service",
+        "unitbox-.service",
+    ];
+    for unit in all {
+        fs::write(fields(unit), "").unwrap();
+    }
+    // As systemd does: it leads nowhere.
+    symlink("0123", units.join("invocation:unitbox-up.service")).unwrap();
+    sweep(&layout).unwrap();
+    let left: Vec<&str> = all
+        .into_iter()
+        .filter(|unit| fields(unit).exists())
+        .collect();
+    assert_eq!(
+        left,
+        [
+            "unitbox-kept.service",
+            "unitbox-up.service",
+            "sshd.service",
+            "unitbox-.service"
+        ]
+    );
 }
 
 #[test]

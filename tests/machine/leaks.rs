@@ -6,7 +6,7 @@ use crate::harness::{Kind, Lab, Oracle, Suite, list};
 const ID: &str = "dead0000dead0000dead0000dead0000dead0000dead0000dead0000dead0000";
 
 /// What is planted, and how it must be named.
-const PLANTS: [(&str, Kind, &str); 22] = [
+const PLANTS: [(&str, Kind, &str); 23] = [
     ("mount -t tmpfs planted /mnt", Kind::Mount, "/mnt (tmpfs planted, root /) in the mount namespace host"),
     (
         "mkdir -p $run/bundle/rootfs; systemd-run -q --service-type=exec -p PrivateMounts=yes --unit=holder \
@@ -63,6 +63,7 @@ const PLANTS: [(&str, Kind, &str); 22] = [
         "/var/lib/unitbox/names/web -> ../containers/dead0000",
     ),
     ("mkdir -p /var/lib/unitbox/containers/$id/rootfs/upper/x.tmp", Kind::Container, ID),
+    ("touch /run/systemd/units/log-extra-fields:unitbox-web.service", Kind::UnitFile, "unitbox-web.service"),
     ("touch /run/systemd/system/unitbox-web.service", Kind::UnitFile, "unitbox-web.service"),
 ];
 

@@ -45,4 +45,5 @@ done </proc/net/unix
 find /run/unitbox /var/lib/unitbox /run/systemd/system /run/systemd/transient -mindepth 1 \
     \( -path '/var/lib/unitbox/containers/*/rootfs' -o -path '/var/lib/unitbox/layers/*/*' -o -path '*/bundle/rootfs' \) \
     -prune -o -printf 'file\t%y\t%p\t%l\n' 2>/dev/null
+for file in /run/systemd/units/log-extra-fields:unitbox-*; do fact file f "$file" ''; done
 exit 0

@@ -8,6 +8,7 @@ pub(super) const NAMES: &str = "/var/lib/unitbox/names/";
 const CONTAINERS: &str = "/var/lib/unitbox/containers/";
 const RUN: &str = "/run/unitbox/";
 const UNIT_FILES: &str = "/run/systemd/system/";
+const LOG_FIELDS: &str = "/run/systemd/units/log-extra-fields:";
 
 /// A file, with `%y` of find(1) as kind; a symlink has a target.
 #[derive(Debug)]
@@ -73,7 +74,9 @@ fn kind_of(
     if let Some(rest) = path.strip_prefix(RUN) {
         return run_file(rest, live, kept);
     }
-    let unit = path.strip_prefix(UNIT_FILES)?;
+    let unit = path
+        .strip_prefix(UNIT_FILES)
+        .or_else(|| path.strip_prefix(LOG_FIELDS))?;
     let name = unit.strip_prefix("unitbox-")?.strip_suffix(".service")?;
     let has_container = named.get(name).is_some_and(|id| kept(id));
     (file.kind == "f" && !has_container).then_some(Kind::UnitFile)
