@@ -33,6 +33,8 @@ pub enum EventKind {
     Init,
     /// It was sent a signal.
     Kill,
+    /// Its files were mounted, or exported.
+    Mount,
     /// It was frozen.
     Pause,
     /// It is gone.
@@ -43,6 +45,8 @@ pub enum EventKind {
     Restart,
     /// Its payload runs.
     Start,
+    /// Its files were unmounted.
+    Unmount,
     /// It was thawed.
     Unpause,
     /// Its limits were changed.
@@ -50,7 +54,7 @@ pub enum EventKind {
 }
 
 /// Kind, word, MESSAGE_ID=.
-const KINDS: [(EventKind, &str, &str); 16] = [
+const KINDS: [(EventKind, &str, &str); 18] = [
     (
         EventKind::Attach,
         "attach",
@@ -81,6 +85,11 @@ const KINDS: [(EventKind, &str, &str); 16] = [
     (EventKind::Init, "init", "4b4af01ba2cc48d5854ab124853d7755"),
     (EventKind::Kill, "kill", "a72f08ec7f5348b6a47d4bf460bb4d08"),
     (
+        EventKind::Mount,
+        "mount",
+        "4e0828dddcc0040a8b952a61d203c2a9",
+    ),
+    (
         EventKind::Pause,
         "pause",
         "7e32c943d43946fd84eeb1f62a06703c",
@@ -104,6 +113,11 @@ const KINDS: [(EventKind, &str, &str); 16] = [
         EventKind::Start,
         "start",
         "32e3d5bd2f6a4d97bf24a8e121873aa0",
+    ),
+    (
+        EventKind::Unmount,
+        "unmount",
+        "3d25ffdb6854e328b888713893b44302",
     ),
     (
         EventKind::Unpause,

@@ -11,8 +11,9 @@ use super::args::{is_on, switch, toggle};
 use super::error::CliError;
 use super::template::Value;
 use super::{Host, output, ps, select, targets};
-use crate::container::ContainerError;
+use crate::api::event::EventKind;
 use crate::container::files::{self, changes, copy, mounted};
+use crate::container::{ContainerError, events};
 use crate::definition::Definition;
 use crate::store::{self, Listed};
 
@@ -210,12 +211,19 @@ pub(super) fn export(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         return Err(CliError::Usage(text));
     }
     let definition = targets::find(&host.layout, word(args, "container"))?;
+    let code = export_to(path, host, &definition)?;
+    // Podman has it mounted for that.
+    events::tell(&definition, EventKind::Mount, None);
+    Ok(code)
+}
+
+fn export_to(path: Option<&PathBuf>, host: &Host, definition: &Definition) -> Result<u8, CliError> {
     let systemd = host.systemd()?;
     let site = host.site(&systemd);
     let Some(path) = path else {
         let mut to = BufWriter::new(io::stdout().lock());
         return written(
-            files::export(site, &definition, &mut to),
+            files::export(site, definition, &mut to),
             &mut to,
             "standard output",
         );
@@ -229,7 +237,7 @@ pub(super) fn export(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         .mode(0o600)
         .open(path);
     let mut to = BufWriter::new(file.map_err(|error| not_opened(&shown, &error))?);
-    let exported = written(files::export(site, &definition, &mut to), &mut to, &shown);
+    let exported = written(files::export(site, definition, &mut to), &mut to, &shown);
     if exported.is_err() && fs::symlink_metadata(path).is_ok_and(|about| about.is_file()) {
         // Half an archive is none.
         let _ = fs::remove_file(path);
@@ -254,7 +262,7 @@ fn written(
     Ok(0)
 }
 
-/// `mount`.
+/// `mount`. As Podman, of all containers only it is an event.
 pub(super) fn mount(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let json = check_format(args, |other| {
         format!("unknown --format argument: {other:?}")
@@ -270,6 +278,9 @@ pub(super) fn mount(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let code = select::each(&chosen, |one| {
         let definition = one.load(host)?;
         let path = mounted::mount(site, &definition)?;
+        if args.get_flag("all") {
+            events::tell(&definition, EventKind::Mount, None);
+        }
         match json {
             true => rows.push(row(&definition, &path)),
             false => output::say(&path.display().to_string())?,
@@ -331,7 +342,11 @@ pub(super) fn unmount(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         chosen.retain(|one| mounted::is_mounted(&host.layout, &one.id));
     }
     select::each(&chosen, |one| {
-        mounted::unmount(&host.layout, &one.load(host)?, force)?;
+        let definition = one.load(host)?;
+        mounted::unmount(&host.layout, &definition, force)?;
+        if args.get_flag("all") {
+            events::tell(&definition, EventKind::Unmount, None);
+        }
         output::say(&one.shown)
     })
 }

@@ -2,10 +2,11 @@
 
 use std::fs;
 
-use super::observe::{boot_id, derive, gather};
+use super::observe::{Exit, boot_id, derive, gather};
 use super::stop::Patience;
-use super::{ContainerError, Site, cleanup, exits, remove, start, unit};
+use super::{ContainerError, Site, cleanup, events, exits, remove, start, unit};
 use crate::api::LastStart;
+use crate::api::event::EventKind;
 use crate::definition::Definition;
 use crate::host::cgroup::UnitCgroup;
 use crate::host::world::Host;
@@ -124,6 +125,9 @@ pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerErr
     }
     let cgroup = UnitCgroup::of(&status.control_group, &unit);
     let seen = derive(&gather(site.layout, &definition, status));
+    if let Some(code) = untold(site, &definition, seen.exit.as_ref()) {
+        events::tell(&definition, EventKind::Died, Some(code));
+    }
     let problems = cleanup::run(site.layout, &id, &cgroup, &mut Host);
     let restarts = site.layout.restart_request(&id).exists();
     if definition.options.remove && !restarts && store::dependents(site.layout, &id).is_empty() {
@@ -139,6 +143,15 @@ pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerErr
         name: name.to_string(),
         problems: problems.join("; "),
     })
+}
+
+/// How a payload ended whose monitor did not live to tell; none if it did, or if somebody has cleaned up since.
+fn untold(site: Site<'_>, definition: &Definition, exit: Option<&Exit>) -> Option<i32> {
+    let uncleared = site.layout.bundle(&definition.id).exists();
+    match exit {
+        Some(exit @ Exit::MonitorKilled { .. }) if uncleared => exit.code().map(i32::from),
+        _ => None,
+    }
 }
 
 /// What `cleanup::run` leaves of a container that removes itself.

@@ -15,6 +15,8 @@ sleep 0.7
 $E create --name ${E}3 $R true; $E rename ${E}3 ${E}4; $E rm ${E}4
 $E run -d --name ${E}5 $R no-such-program; $E rm -f ${E}5
 $E run -d --name ${E}6 $R sleep 100; $E rm -f -t 0 ${E}6
+$E create --name ${E}7 $R true; $E mount ${E}7; $E unmount ${E}7; $E mount -a; $E unmount -a; $E cp ${E}7:/etc/passwd /tmp/p
+$E export ${E}7 >/dev/null; $E diff ${E}7; $E rm ${E}7
 "#;
 
 /// What happened with one engine: status, container, exit code, label, in order.
@@ -102,6 +104,30 @@ fn events_are_streamed_and_a_restart_of_systemds_is_one() {
         // It ends by itself at the time given.
         lab.sh("timeout 20 unitbox events --until 1s >/dev/null")
             .ok();
+    }
+}
+
+#[test]
+fn the_end_behind_a_killed_monitor_is_told_once() {
+    let lab = Lab::boot(Suite::Trixie);
+    for (flags, ends) in [
+        ("", &["died k 137", "cleanup k <nil>"][..]),
+        ("--rm", &["died k 137", "remove k 137"]),
+    ] {
+        let text = lab
+            .sh(&format!(
+                "T=$(date +%s.%N); unitbox run -d {flags} --name k {R} sleep 1000 >/dev/null
+                 kill -9 $(unitbox inspect -f '{{{{.State.ConmonPid}}}}' k)
+                 for i in $(seq 100); do systemctl -q is-active unitbox-k unitbox-cleanup@k || [ $i -lt 20 ] || break; sleep 0.1; done
+                 unitbox container cleanup k >/dev/null
+                 unitbox events --stream=false --since $T --format '{{{{.Status}}}} {{{{.Name}}}} {{{{.ContainerExitCode}}}}'
+                 unitbox rm -i k >/dev/null"
+            ))
+            .ok();
+        let lines: Vec<&str> = text.lines().skip(3).collect();
+        assert_eq!(lines.first(), ends.first(), "{flags}: {text}");
+        let died = lines.iter().filter(|line| line.starts_with("died")).count();
+        assert!(died == 1 && lines.contains(&ends[1]), "{flags}: {text}");
     }
 }
 

@@ -99,9 +99,11 @@ pub(super) fn describe(
         process.args().clone()
     });
     let args = args.unwrap_or_else(|| definition.command.clone());
-    let (path, args) = match args.split_first() {
-        Some((first, rest)) => (first.as_str(), rest),
-        None => ("", &[][..]),
+    let (path, args) = match args.as_slice() {
+        [] => ("", &[][..]),
+        // Podman leaves a word that stands alone where it is.
+        [only] => (only.as_str(), args.as_slice()),
+        [first, rest @ ..] => (first.as_str(), rest),
     };
     let (image, image_name, rootfs) = match &definition.source {
         Source::Image { id, name } => (id.as_str(), name.as_str(), ""),

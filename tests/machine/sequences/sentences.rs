@@ -218,6 +218,15 @@ pub(super) const OTHERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "words of a command",
+        &[
+            "$E create --name ${P}a $R true",
+            "$E create --name ${P}b $R true one",
+            "$E run --name ${P}c $R /no/such 2>/dev/null",
+            "$E inspect --format '{{.Path}} {{.Args}} {{len .Args}}' ${P}a ${P}b ${P}c",
+        ],
+    ),
+    (
         "what a process ends with",
         &[
             RUNS,
