@@ -30,6 +30,7 @@ mod logs;
 mod mounts;
 mod one_stop;
 mod process;
+mod pty_fuzz;
 mod restart;
 mod run;
 mod secrets;

@@ -4,10 +4,10 @@ use crate::harness::{Lab, Suite};
 use crate::run::ROOTFS;
 
 /// Podman's detach keys, as bytes.
-const DETACH: &[u8] = &[16, 17];
+pub(crate) const DETACH: &[u8] = &[16, 17];
 
 /// Says whether the terminal is as it was, whatever happens in between.
-fn guarded(command: &str) -> String {
+pub(crate) fn guarded(command: &str) -> String {
     format!(
         "before=$(stty -g); {command}; echo code=$?; [ \"$before\" = \"$(stty -g)\" ] && echo restored"
     )
@@ -196,10 +196,10 @@ fn streams_can_be_attached_to_without_a_terminal() {
 }
 
 /// A generator of numbers that a seed repeats (xorshift).
-struct Numbers(u64);
+pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
-    fn next(&mut self, below: usize) -> usize {
+    pub(crate) fn next(&mut self, below: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::libc;
 
@@ -16,6 +17,8 @@ use crate::sys::terminal::{self, Raw};
 
 /// Bytes moved per turn.
 const TURN: usize = 1 << 20;
+/// How long a user who has left waits for a payload that does not read what was typed before.
+const REST_TIME: Duration = Duration::from_secs(1);
 
 const CONTROL: u64 = 0;
 const OUTPUT: [u64; 2] = [1, 2];
@@ -111,6 +114,8 @@ pub(in crate::container) struct Pump {
     keys: Option<Keys>,
     raw: Option<Raw>,
     by_keys: bool,
+    /// How much of the last input was read by the payload after that, and since when.
+    rest: Option<(usize, Instant)>,
     exit: Option<Box<ExitRecord>>,
     poller: Poller,
 }
@@ -126,6 +131,7 @@ impl Pump {
             keys: None,
             raw: None,
             by_keys: false,
+            rest: None,
             exit: None,
             poller: Poller::new(),
         }
@@ -192,8 +198,15 @@ impl Pump {
             self.poller.add(SIGNALS, signals, Interest::Read)?;
         }
         let mut buffer = Vec::new();
-        while !self.by_keys && self.goes_on() {
-            self.poller.wait(None)?;
+        while self.goes_on() {
+            let time = match self.by_keys {
+                false => None,
+                true => match self.time_for_rest() {
+                    Some(time) => Some(time),
+                    None => break,
+                },
+            };
+            self.poller.wait(time)?;
             let ready: Vec<u64> = self.poller.ready().map(|ready| ready.token).collect();
             for token in ready {
                 match token {
@@ -211,6 +224,22 @@ impl Pump {
             None if self.by_keys => Detached::ByKeys,
             None => Detached::Lost,
         })
+    }
+
+    /// What was typed before the keys that detach is the payload's: how long it may still wait; none: nothing does, or
+    /// nobody reads it.
+    fn time_for_rest(&mut self) -> Option<Duration> {
+        let waiting = |input: &&Input| input.at < input.waiting.len();
+        let at = self.input.as_ref().filter(waiting)?.at;
+        let now = Instant::now();
+        let since = match self.rest {
+            Some((before, since)) if before == at => since,
+            _ => now,
+        };
+        self.rest = Some((at, since));
+        REST_TIME
+            .checked_sub(now - since)
+            .filter(|time| !time.is_zero())
     }
 
     fn goes_on(&self) -> bool {

@@ -12,6 +12,7 @@ mod vm;
 pub(crate) use guest::Guest;
 pub(crate) use lab::{Lab, Suite};
 pub(crate) use leaks::{Kind, Leak, Oracle, list};
+pub(crate) use pty::Terminal;
 pub(crate) use run::Run;
 pub(crate) use tmux::Tmux;
 pub(crate) use vm::Vm;

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::pty::{Winsize, openpty};
+use nix::sys::termios::{LocalFlags, tcgetattr};
 use unitbox::sys::terminal::{self, Size};
 
 use super::Lab;
@@ -89,6 +90,16 @@ impl Terminal {
     /// Makes it another size.
     pub(crate) fn resize(&self, rows: u16, columns: u16) {
         terminal::set_size(self.master.as_fd(), Size { rows, columns }).expect("it has a size");
+    }
+
+    /// Waits until its client takes every key as it is.
+    #[track_caller]
+    pub(crate) fn until_raw(&self) {
+        let lines = || {
+            let now = tcgetattr(&self.master).expect("a terminal has settings");
+            now.local_flags.contains(LocalFlags::ICANON)
+        };
+        self.until("raw mode", |_| !lines());
     }
 
     /// Everything that it has shown so far.
