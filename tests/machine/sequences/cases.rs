@@ -1,6 +1,6 @@
 //! Sequences of verbs: a table in which every verb meets every state, and what a generator makes up.
 
-use super::sentences;
+use super::{daily, sentences};
 
 /// What is done, step by step; `${P}a` and `${P}b` are containers of this sequence alone.
 pub(super) struct Sequence {
@@ -13,7 +13,7 @@ const IGNORES: &str =
     "$E run -d --name ${P}a $L $R sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'";
 
 /// A state, and how a container gets there.
-const STATES: &[(&str, &[&str])] = &[
+pub(super) const STATES: &[(&str, &[&str])] = &[
     ("missing", &[]),
     ("created", &["$E create --name ${P}a $L $R stamp run"]),
     (
@@ -75,6 +75,9 @@ const VERBS: &[&str] = &[
     "exec ${P}a true",
     "cp ${P}a:/no/such /opt/seq/$E.$P.none",
     "diff ${P}a",
+    "export -o /opt/seq/$E.$P.tar ${P}a",
+    "attach ${P}a",
+    "attach --sig-proxy=false ${P}a",
     "mount ${P}a >/dev/null",
     "unmount ${P}a",
 ];
@@ -91,6 +94,9 @@ fn step(state: &str, verb: &str) -> String {
     let starts = verb.starts_with("start") || verb.starts_with("restart");
     if verb.starts_with("wait") {
         format!("timeout 2 $E {verb}")
+    } else if verb.starts_with("attach") {
+        // With the proxy on, the payload gets the signal; one that is deaf to it keeps the client.
+        format!("timeout -k 1 2 $E {verb}; code=$?; sleep 0.5; (exit $code)")
     } else if starts && state == "exited" {
         format!("$E {verb} || exit; $E wait ${{P}}a >/dev/null")
     } else {
@@ -115,7 +121,16 @@ pub(super) fn table() -> Vec<Sequence> {
 
 /// What people do that is no cell of the table.
 pub(super) fn others() -> Vec<Sequence> {
-    let all = sentences::OTHERS.iter();
+    written(sentences::OTHERS)
+}
+
+/// What people type every day.
+pub(super) fn daily() -> Vec<Sequence> {
+    written(daily::DAILY)
+}
+
+fn written(all: &[(&str, &[&str])]) -> Vec<Sequence> {
+    let all = all.iter();
     all.map(|(name, steps)| {
         sequence(
             (*name).to_owned(),

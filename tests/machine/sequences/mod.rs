@@ -1,6 +1,7 @@
 //! The same sequences of verbs with Podman and with unitbox: codes, outputs, errors and states must be equal.
 
 mod cases;
+mod daily;
 mod sentences;
 
 use regex_lite::Regex;
@@ -135,6 +136,32 @@ fn every_verb_meets_every_state() {
 #[test]
 fn sentences_are_understood_as_podman_does() {
     assert_equal(cases::others(), 4);
+}
+
+/// The one verb that Podman has no command for: its cells are compared with what they must be.
+#[test]
+fn artifacts_are_there_in_every_state() {
+    let lab = Lab::boot(Suite::Trixie);
+    for (at, (state, steps)) in cases::STATES.iter().enumerate() {
+        let steps = steps.join("\n");
+        let run = lab.sh(&format!(
+            "E=unitbox P=s{at} L= R='--network=none --rootfs /usr/share/unitbox-lab/busybox'\n{{ :\n{steps}\n}} >/dev/null 2>&1
+            artifact=\"unitbox container artifact\"
+            echo text | $artifact add ${{P}}a one -; echo add $?
+            $artifact ls ${{P}}a; echo ls $?; $artifact get ${{P}}a one; echo get $?
+            $artifact rm ${{P}}a one; echo rm $?; $artifact get ${{P}}a one; echo gone $?"
+        ));
+        let expected = match *state {
+            "missing" => "add 125\nls 125\nget 125\nrm 125\ngone 125",
+            _ => "add 0\none\nls 0\ntext\nget 0\nrm 0\ngone 125",
+        };
+        assert_eq!(run.out(), expected, "{state}: {}", run.err());
+    }
+}
+
+#[test]
+fn lines_of_every_day_do_what_they_do_with_podman() {
+    assert_equal(cases::daily(), 1);
 }
 
 #[test]
