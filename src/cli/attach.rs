@@ -91,9 +91,8 @@ pub(super) fn connect(
     let seen = observe(site.layout, site.manager, definition)?;
     if !matches!(seen.state, State::Running | State::Stopping) {
         let text = format!(
-            "container {}: attach: it is {}; you can only attach to running containers",
-            definition.name,
-            seen.state.as_str()
+            "attaching to container {}: you can only attach to running containers",
+            definition.id
         );
         return Err(CliError::Usage(text));
     }

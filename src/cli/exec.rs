@@ -121,7 +121,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         interactive,
         terminal,
     };
-    let served = session.serve(&client);
+    let served = session.serve(&client, &payload);
     if let Ok(Some(code)) = served {
         events::tell(&definition, EventKind::ExecDied, Some(code.into()));
     }

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::events;
@@ -13,7 +14,7 @@ use crate::api::event::EventKind;
 use crate::api::{Layout, Payload};
 use crate::definition::Definition;
 use crate::sys::exec::close_inherited;
-use crate::sys::move_data::pipe;
+use crate::sys::move_data::{Moved, pipe, read, set_nonblocking};
 use crate::sys::worker::fork_worker;
 use crate::types::chain;
 
@@ -79,6 +80,25 @@ fn wait(session: Session, group: &Path, mut report: fs::File) -> io::Result<u8> 
     let _ = write!(report, "{STARTED}{}", session.id);
     drop(report);
     session.wait_alone()
+}
+
+/// Keeps the terminal of a process that its user has left by the keys, in a child of ours in the monitor's cgroup: without
+/// anybody it would be hung up.
+///
+/// # Errors
+/// That child cannot be made.
+pub(super) fn keep(master: &OwnedFd, record: &Path, payload: &Payload) -> io::Result<()> {
+    set_nonblocking(master, false)?;
+    let group = payload.cgroup.with_file_name("monitor");
+    fork_worker(|| {
+        let _ = leave(&group);
+        let mut buffer = [0; 4096];
+        // EIO: nobody has the other end open any more.
+        while matches!(read(master, &mut buffer), Ok(Moved::Bytes(_))) {}
+        let _ = fs::remove_file(record);
+        0
+    })?;
+    Ok(())
 }
 
 /// Lets go of all that is the client's: its session, its cgroup, its files.

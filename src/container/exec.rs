@@ -368,7 +368,7 @@ impl Session {
     ///
     /// # Errors
     /// A pipe or terminal of ours failed.
-    pub fn serve(self, client: &Client<'_>) -> io::Result<Option<u8>> {
+    pub fn serve(self, client: &Client<'_>, payload: &Payload) -> io::Result<Option<u8>> {
         let Self {
             child,
             ends,
@@ -376,6 +376,10 @@ impl Session {
             ..
         } = self;
         let watched = Pidfd::open(child.pid)?;
+        let kept = match &ends {
+            Ends::Terminal(master) => Some(master.try_clone()?),
+            Ends::Pipes { .. } => None,
+        };
         let pump = Pump::of_process(watched, ends, client)?;
         let mut on_signal = |signal| {
             // One that has ended needs none.
@@ -383,6 +387,9 @@ impl Session {
         };
         let detached = pump.run(client, &mut on_signal)?;
         if matches!(detached, super::attach::Detached::ByKeys) {
+            if let Some(master) = kept {
+                super::detached::keep(&master, &record, payload)?;
+            }
             return Ok(None);
         }
         end(child, &record).map(Some)

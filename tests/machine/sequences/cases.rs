@@ -96,7 +96,7 @@ fn step(state: &str, verb: &str) -> String {
         format!("timeout 2 $E {verb}")
     } else if verb.starts_with("attach") {
         // With the proxy on, the payload gets the signal; one that is deaf to it keeps the client.
-        format!("timeout -k 1 2 $E {verb}; code=$?; sleep 0.5; (exit $code)")
+        format!("timeout -k 1 2 $E {verb} >/dev/null; code=$?; sleep 0.5; (exit $code)")
     } else if starts && state == "exited" {
         format!("$E {verb} || exit; $E wait ${{P}}a >/dev/null")
     } else {

@@ -75,9 +75,10 @@ pub(super) const DAILY: &[(&str, &[&str])] = &[
         &[
             "$E run --name ${P}a $L $R sh -c 'echo out'",
             "$E run --name ${P}b $L $R sh -c 'echo out'",
-            "$E logs -n ${P}a ${P}b | od -c",
+            // Podman reads several in any order.
+            "$E logs -n ${P}a ${P}b | sort | od -c",
             "$E logs --color ${P}a | od -c",
-            "$E logs --color -n ${P}a ${P}b | od -c",
+            "$E logs --color -n ${P}a ${P}b | sort | od -c",
             "script -qc \"$E logs ${P}a\" /dev/null | od -c",
             "script -qc \"$E logs --color ${P}a\" /dev/null | od -c",
             "for verb in 'ps -a' 'images' 'volume ls' \"logs ${P}a\" \"inspect ${P}a\" \"stats --no-stream\" 'info'; do $E $verb 2>&1 | grep -c $'\\033'; done",

@@ -39,7 +39,9 @@ fn normal(text: &str) -> Vec<String> {
     for line in text.lines() {
         let warns = line.starts_with("err time=") && line.contains("level=warning");
         let help = line.starts_with("err See 'podman");
-        if warns || help {
+        // The shell's word for a client that was killed, with its PID.
+        let killed = line.starts_with("err ") && line.contains(" Killed ");
+        if warns || help || killed {
             continue;
         }
         let mut line = line.trim_end().to_owned();
