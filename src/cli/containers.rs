@@ -14,7 +14,7 @@ pub(super) fn verbs() -> Vec<Command> {
     let name = |name: &'static str, shown: &'static str| Arg::new(name).value_name(shown);
     vec![
         Command::new("rename")
-            .about("Give a container that does not run another name")
+            .about("Give a container another name")
             .arg(name("container", "CONTAINER").required(true))
             .arg(name("name", "NAME").required(true)),
         Command::new("port")

@@ -110,6 +110,7 @@ pub(super) fn settle(
 
 /// What a container on record needs besides.
 fn complete(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    unit::check_free(site, &definition.name, None)?;
     volumes::make(site.layout, definition)?;
     if definition.options.remove {
         return Ok(());

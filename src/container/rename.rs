@@ -7,10 +7,12 @@ use crate::definition::Definition;
 use crate::store;
 use crate::types::ContainerName;
 
-/// Renames a container that does not run: a unit has its name as long as it is up.
+/// Renames a container. The unit of one that runs keeps its name as long as it is up; until the next start it has the new
+/// one as an alias.
 ///
 /// # Errors
-/// It runs, others depend on it, the name is taken, or the records cannot be written.
+/// It can be renamed neither so nor so in its state, others depend on it, the name is taken, or the records cannot be
+/// written.
 pub fn rename(
     site: Site<'_>,
     definition: &Definition,
@@ -21,20 +23,28 @@ pub fn rename(
     let old = store::load(site.layout, id)?;
     update::refuse_deployed(&old, "rename")?;
     let seen = observe(site.layout, site.manager, &old)?;
-    match seen.state {
-        State::Created | State::Exited if seen.monitor == 0 => {}
+    let runs = match seen.state {
+        State::Created | State::Exited if seen.monitor == 0 => false,
+        // A transient unit cannot be written anew.
+        State::Running | State::Paused if !old.options.remove => true,
         state => {
             return Err(ContainerError::State(format!(
                 "renaming container {id}: it is {}; its unit keeps the name, stop it first",
                 state.as_str()
             )));
         }
-    }
+    };
     dependencies::check_unneeded(site.layout, &old)?;
+    unit::check_free(site, name, Some(&old.unit()))?;
     let mut new = old.clone();
     new.name = name.clone();
     store::rename(site.layout, &lock, &new, &old.name)?;
     let unit_name = old.unit();
+    if runs {
+        unit::alias(site, &new, &unit_name)?;
+        events::tell(&new, EventKind::Rename, None);
+        return Ok(new);
+    }
     unit::unlink(site, &unit_name)?;
     store::remove_tree(&site.layout.runtime_properties(&unit_name))?;
     site.manager.reset_failed(&unit_name)?;

@@ -3,14 +3,15 @@
 use std::env;
 use std::fs;
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use super::{ContainerError, Site, dependencies};
 use crate::definition::Definition;
 use crate::host::systemd::UnitStatus;
 use crate::plan::unit::{Unit, UnitFacts};
-use crate::store::write_atomic;
-use crate::types::UnitName;
+use crate::store::{remove_tree, write_atomic};
+use crate::types::{ContainerName, UnitName};
 
 const INSTALLED: &str = "/usr/libexec/unitbox/unitbox-monitor";
 
@@ -54,7 +55,94 @@ pub fn write(site: Site<'_>, unit: &Unit) -> Result<(), ContainerError> {
     Ok(write_atomic(&path, unit.render().as_bytes(), 0o644)?)
 }
 
-/// Removes the unit file; whether there was one.
+/// The unit that another name stands for: that of a container which was renamed while it ran.
+fn behind(site: Site<'_>, name: &UnitName) -> Option<UnitName> {
+    let target = fs::read_link(site.layout.unit_file(name)).ok()?;
+    target.to_str()?.parse().ok()
+}
+
+/// Makes the name of a container's unit an alias of the unit that runs, whose text is the container's from now on:
+/// systemd may start it again by itself.
+///
+/// # Errors
+/// The files cannot be written, or systemd did not answer.
+pub fn alias(
+    site: Site<'_>,
+    definition: &Definition,
+    running: &UnitName,
+) -> Result<(), ContainerError> {
+    let real = behind(site, running).unwrap_or_else(|| running.clone());
+    if real != *running {
+        remove_file(&site.layout.unit_file(running))?;
+    }
+    let mut unit = plan(site, definition)?;
+    let link = site.layout.unit_file(&unit.name);
+    if unit.name != real {
+        symlink(real.as_str(), &link).map_err(ContainerError::io("make alias", link))?;
+    }
+    unit.name = real;
+    write(site, &unit)?;
+    Ok(site.manager.reload()?)
+}
+
+/// Gives a container that does not run any more a unit of its own name; whether it had none.
+fn follow(site: Site<'_>, definition: &Definition) -> Result<bool, ContainerError> {
+    let name = definition.unit();
+    if behind(site, &name).is_none() {
+        return Ok(false);
+    }
+    site.manager.reset_failed(&name)?;
+    unlink(site, &name)?;
+    write(site, &plan(site, definition)?)?;
+    site.manager.reload()?;
+    Ok(true)
+}
+
+/// Whether a name's unit is nobody else's: one that was renamed while it ran has it until its next start. `own` is the
+/// unit of who asks.
+///
+/// # Errors
+/// It is; or the unit files cannot be listed.
+pub fn check_free(
+    site: Site<'_>,
+    name: &ContainerName,
+    own: Option<&UnitName>,
+) -> Result<(), ContainerError> {
+    let wanted = UnitName::of(name);
+    let files = site.layout.unit_files();
+    let entries = match fs::read_dir(&files) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(ContainerError::io("list", files))?,
+    };
+    for entry in entries.flatten() {
+        let alias = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        let Some(alias) = alias.filter(|alias: &UnitName| alias.is_own() && own != Some(alias))
+        else {
+            continue;
+        };
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink())
+            && behind(site, &alias).is_some_and(|real| real == wanted)
+        {
+            return Err(ContainerError::State(format!(
+                "unit {wanted} is that of a container which was renamed, and which {alias} is until its next start"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn remove_file(path: &Path) -> Result<bool, ContainerError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(ContainerError::io("remove unit file", path)(error)),
+    }
+}
+
+/// Removes the unit file, and the one that it is an alias of; whether there was one.
 ///
 /// # Errors
 /// It cannot be removed.
@@ -63,12 +151,11 @@ pub fn unlink(site: Site<'_>, unit: &UnitName) -> Result<bool, ContainerError> {
         // The generator's, or the administrator's.
         return Ok(false);
     }
-    let path = site.layout.unit_file(unit);
-    match fs::remove_file(&path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(ContainerError::io("remove unit file", path)(error)),
+    if let Some(real) = behind(site, unit) {
+        remove_file(&site.layout.unit_file(&real))?;
+        remove_tree(&site.layout.runtime_properties(&real))?;
     }
+    remove_file(&site.layout.unit_file(unit))
 }
 
 /// Makes sure that systemd will run the unit as it is written: its file is there, and is the one that systemd has read.
@@ -82,6 +169,9 @@ pub fn refresh(
     status: &UnitStatus,
 ) -> Result<(), ContainerError> {
     let name = definition.unit();
+    if follow(site, definition)? {
+        return Ok(());
+    }
     if definition.deployed.is_none() && !Path::new(&site.layout.unit_file(&name)).exists() {
         write(site, &plan(site, definition)?)?;
     }

@@ -57,12 +57,73 @@ fn a_renamed_container_has_the_unit_of_its_new_name() {
     ))
     .ok();
     lab.sh("unitbox rename new old").fails(125);
-    lab.sh("unitbox start new").ok();
-    let error = lab.sh("unitbox rename new other");
-    error.fails(125);
-    assert!(error.err().contains("it is running"), "{}", error.err());
     lab.sh("unitbox rm -f new old && [ -z \"$(unitbox ps -aq; ls /var/lib/unitbox/names)\" ]")
         .ok();
+}
+
+#[test]
+fn the_unit_of_one_that_is_renamed_while_it_runs_follows_at_its_next_start() {
+    for suite in [Suite::Trixie, Suite::Bookworm] {
+        let lab = Lab::boot(suite);
+        let unit = |unit: &str| {
+            let show = format!(
+                "for p in Id MainPID ActiveState; do systemctl show -P $p {unit}; done | xargs"
+            );
+            lab.sh(&show).ok()
+        };
+        lab.sh(&format!(
+            "unitbox run -d --restart always --name old {ROOTFS} stamp run"
+        ))
+        .ok();
+        let before = unit("unitbox-old");
+        lab.sh("unitbox rename old new && ! unitbox container exists old")
+            .ok();
+        assert_eq!(unit("unitbox-new"), before, "{suite:?}");
+        assert_eq!(
+            lab.sh("unitbox ps --format '{{.Names}} {{.State}}'").ok(),
+            "new running"
+        );
+        // Its old unit is still its own.
+        for command in ["create --name old", "run --rm --name old"] {
+            let error = lab.sh(&format!("unitbox {command} {ROOTFS} true"));
+            error.fails(125);
+            assert!(error.err().contains("was renamed"), "{}", error.err());
+        }
+        assert_eq!(lab.sh("unitbox ps -aq | wc -l").ok(), "1");
+        // systemd starts it by itself, by its new name.
+        lab.sh(
+            "kill -9 $(unitbox inspect --format '{{.State.Pid}}' new)
+            for i in $(seq 100); do [ $(unitbox inspect --format '{{.RestartCount}} {{.State.Status}}' new | tr ' ' -) = 1-running ] && break; sleep 0.1; done
+            unitbox exec new true && unitbox pause new && unitbox rename new newer && unitbox unpause newer
+            unitbox stop -t 5 newer",
+        )
+        .ok();
+        assert_eq!(unit("unitbox-newer"), "unitbox-old.service 0 inactive");
+        lab.sh("unitbox start newer && unitbox exec newer true")
+            .ok();
+        let after = unit("unitbox-newer");
+        assert!(
+            after.starts_with("unitbox-newer.service ") && after.ends_with(" active"),
+            "{after}"
+        );
+        assert_eq!(
+            lab.sh("cd /run/systemd/system; ls -d unitbox-*.service")
+                .ok(),
+            "unitbox-newer.service"
+        );
+        // The old name is free, and back again is possible.
+        lab.sh(&format!(
+            "unitbox create --name old {ROOTFS} true && unitbox rm old
+            unitbox rename newer old && unitbox rename old newer && unitbox rename newer gone
+            unitbox rm -f -t 0 gone && [ -z \"$(ls /run/systemd/system/ | grep unitbox-; unitbox ps -aq)\" ]"
+        ))
+        .ok();
+        let transient =
+            format!("unitbox run -d --rm --name t {ROOTFS} stamp run; unitbox rename t u");
+        let error = lab.sh(&transient);
+        error.fails(125);
+        assert!(error.err().contains("it is running"), "{}", error.err());
+    }
 }
 
 #[test]

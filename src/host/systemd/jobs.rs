@@ -1,6 +1,8 @@
 //! Jobs of systemd: start one and wait for its end.
 
+use std::fs;
 use std::future::{Future, poll_fn};
+use std::path::Path;
 use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -23,6 +25,8 @@ const NAME_FREE_WITHIN: Duration = Duration::from_secs(2);
 const BACK_WITHIN: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_millis(20);
 
+/// Where containers that are kept have their unit files.
+const FILES: &str = "/run/systemd/system";
 /// Where transient units have their files (systemd.unit(5), "Unit File Load Path").
 const TRANSIENT: &str = "/run/systemd/transient/";
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
@@ -207,7 +211,7 @@ where
         .interface(MANAGER)?
         .member("JobRemoved")?;
     if let Some(name) = session.destination() {
-        rule = rule.sender(name)?.arg(2, unit.as_str())?;
+        rule = rule.sender(name)?.arg(2, own_name(unit))?;
     }
     let mut ends = Ends {
         stream: MessageStream::for_match_rule(rule.build(), connection, None).await?,
@@ -232,6 +236,14 @@ where
         }
     })
     .await
+}
+
+/// What systemd calls a unit, whose name may be an alias: that of a container that was renamed while it ran.
+fn own_name(unit: &UnitName) -> String {
+    let target = fs::read_link(Path::new(FILES).join(unit.as_str())).ok();
+    let name = target.as_deref().and_then(Path::file_name);
+    let name = name.and_then(|name| name.to_str());
+    name.unwrap_or(unit.as_str()).to_owned()
 }
 
 /// The ends of jobs.
