@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::time::Duration;
 
 use inotify::{Inotify, WatchMask};
 
@@ -146,7 +147,12 @@ pub fn removed(layout: &Layout, text: &str) -> Result<Option<Exit>, ContainerErr
 struct Watch {
     inotify: Inotify,
     has_run_directory: bool,
+    /// How long a look without a monitor to wait for is good for.
+    idle: Duration,
 }
+
+/// A unit without a monitor is about to end, or to start: systemd tells of the change to nobody who is not on its bus.
+const IDLE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 
 const INOTIFY: u64 = 0;
 const MONITOR: u64 = 1;
@@ -162,6 +168,7 @@ impl Watch {
         let mut watch = Self {
             inotify,
             has_run_directory: false,
+            idle: IDLE.0,
         };
         for directory in [&run, &exits] {
             watch
@@ -205,26 +212,18 @@ impl Watch {
             }
         }
         let failed = || ContainerError::io("wait for", id.as_str());
-        let monitor = match i32::try_from(seen.monitor) {
-            Ok(pid) if pid > 0 => match Pidfd::open(pid) {
-                Ok(pidfd) => Some(pidfd),
-                // It ended between the two looks; systemd knows in a moment.
-                Err(_) => {
-                    return self
-                        .poll(None, Some(std::time::Duration::from_millis(5)))
-                        .map_err(failed());
-                }
-            },
-            _ => None,
-        };
-        self.poll(monitor.as_ref(), None).map_err(failed())
+        let pid = i32::try_from(seen.monitor).ok().filter(|pid| *pid > 0);
+        // One that ended between the two looks is none.
+        if let Some(monitor) = pid.and_then(|pid| Pidfd::open(pid).ok()) {
+            self.idle = IDLE.0;
+            return self.poll(Some(&monitor), None).map_err(failed());
+        }
+        let time = self.idle;
+        self.idle = (time * 2).min(IDLE.1);
+        self.poll(None, Some(time)).map_err(failed())
     }
 
-    fn poll(
-        &mut self,
-        monitor: Option<&Pidfd>,
-        time: Option<std::time::Duration>,
-    ) -> io::Result<()> {
+    fn poll(&mut self, monitor: Option<&Pidfd>, time: Option<Duration>) -> io::Result<()> {
         let mut poller = Poller::new();
         poller.add(INOTIFY, self.inotify.as_fd(), Interest::Read)?;
         if let Some(monitor) = monitor {
