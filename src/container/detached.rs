@@ -90,14 +90,18 @@ fn wait(session: Session, group: &Path, mut report: fs::File) -> io::Result<u8> 
 pub(super) fn keep(master: &OwnedFd, record: &Path, payload: &Payload) -> io::Result<()> {
     set_nonblocking(master, false)?;
     let group = payload.cgroup.with_file_name("monitor");
+    let (left, leaving) = pipe()?;
     fork_worker(|| {
         let _ = leave(&group);
+        drop(leaving);
         let mut buffer = [0; 4096];
         // EIO: nobody has the other end open any more.
         while matches!(read(master, &mut buffer), Ok(Moved::Bytes(_))) {}
         let _ = fs::remove_file(record);
         0
     })?;
+    // In the client's session it would be hung up with that, which ends next.
+    fs::File::from(left).read_to_end(&mut Vec::new())?;
     Ok(())
 }
 

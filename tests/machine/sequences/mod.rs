@@ -55,6 +55,10 @@ fn normal(text: &str) -> Vec<String> {
         if line.starts_with("state ") {
             line = line.replace(" stopped ", " exited ");
         }
+        line = line.replace("\"stopped\" is not", "\"exited\" is not");
+        if let Some(rest) = line.strip_prefix("out stopped ") {
+            line = format!("out exited {rest}");
+        }
         // Podman forgets the code of a start that failed.
         if line.contains("created") {
             line = line.replace(" 127", " 0");
