@@ -15,7 +15,8 @@ sleep 0.7
 $E create --name ${E}3 $R true; $E rename ${E}3 ${E}4; $E rm ${E}4
 $E run -d --name ${E}5 $R no-such-program; $E rm -f ${E}5
 $E run -d --name ${E}6 $R sleep 100; $E rm -f -t 0 ${E}6
-$E create --name ${E}7 $R true; $E mount ${E}7; $E unmount ${E}7; $E mount -a; $E unmount -a; $E cp ${E}7:/etc/passwd /tmp/p
+$E load -i /usr/share/unitbox-lab/busybox.tar
+$E create --network=none --name ${E}7 busybox true; $E mount ${E}7; $E unmount ${E}7; $E mount -a; $E unmount -a; $E cp ${E}7:/etc/passwd /tmp/p
 $E export ${E}7 >/dev/null; $E diff ${E}7; $E rm ${E}7
 "#;
 
