@@ -134,6 +134,7 @@ pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerErr
         remove::keep_exit(site.layout, &id, exits::record_of(&definition, &seen));
         remove_rest(site, &guard, &definition)?;
         site.manager.reset_failed(&unit)?;
+        store::remove_tree(&site.layout.log_fields(&unit))?;
     }
     if problems.is_empty() {
         return Ok(());

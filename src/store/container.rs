@@ -233,7 +233,6 @@ pub fn sweep(layout: &Layout) -> Result<(), StoreError> {
             result = result.and(remove_tree(&path.join(&name)));
         }
     }
-    result = result.and(sweep_log_fields(layout));
     for (name, id) in names::all(layout) {
         if layout.container(&id).is_dir() {
             continue;
@@ -245,5 +244,5 @@ pub fn sweep(layout: &Layout) -> Result<(), StoreError> {
             result = result.and(names::release(layout, &name, &id));
         }
     }
-    result
+    result.and(sweep_log_fields(layout))
 }

@@ -63,7 +63,7 @@ const PLANTS: [(&str, Kind, &str); 23] = [
         "/var/lib/unitbox/names/web -> ../containers/dead0000",
     ),
     ("mkdir -p /var/lib/unitbox/containers/$id/rootfs/upper/x.tmp", Kind::Container, ID),
-    ("touch /run/systemd/units/log-extra-fields:unitbox-web.service", Kind::UnitFile, "unitbox-web.service"),
+    ("touch /run/systemd/units/log-extra-fields:unitbox-web.service", Kind::LogFields, "unitbox-web.service"),
     ("touch /run/systemd/system/unitbox-web.service", Kind::UnitFile, "unitbox-web.service"),
 ];
 

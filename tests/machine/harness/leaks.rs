@@ -43,6 +43,8 @@ pub(crate) enum Kind {
     Container,
     /// A unit file of no container.
     UnitFile,
+    /// What systemd told journald of the unit of no container.
+    LogFields,
 }
 
 /// One thing that was left behind.

@@ -74,12 +74,16 @@ fn kind_of(
     if let Some(rest) = path.strip_prefix(RUN) {
         return run_file(rest, live, kept);
     }
+    let kind = match path.starts_with(LOG_FIELDS) {
+        true => Kind::LogFields,
+        false => Kind::UnitFile,
+    };
     let unit = path
         .strip_prefix(UNIT_FILES)
         .or_else(|| path.strip_prefix(LOG_FIELDS))?;
     let name = unit.strip_prefix("unitbox-")?.strip_suffix(".service")?;
     let has_container = named.get(name).is_some_and(|id| kept(id));
-    (file.kind == "f" && !has_container).then_some(Kind::UnitFile)
+    (file.kind == "f" && !has_container).then_some(kind)
 }
 
 /// Of a container that is kept but does not run the exit file stays; of one that is removed, its copy in `exits`.
