@@ -25,7 +25,7 @@ use crate::host::failpoint::{self, Who};
 use crate::host::filter::Filter;
 use crate::host::restart_count::restarts_of;
 use crate::host::runtime::{Command, Own, Runtime};
-use crate::host::world::World;
+use crate::host::world::{Host, World};
 use crate::lifecycle::{Policy, StopTimeout};
 use crate::plan::unit;
 use crate::sys::exec::Exec;
@@ -280,16 +280,19 @@ fn image_to_remove(context: &Context) -> Option<String> {
     (definition.options.remove_image && ran).then_some(name)
 }
 
+/// Longest time for the removal of an image.
+const REMOVE_TIME: Duration = Duration::from_secs(30);
+
 /// Lets the client do it, which says what it is that others use.
-fn remove_image(context: &Context, name: String) -> Result<(), Box<dyn Error>> {
-    let null = fs::OpenOptions::new().write(true).open("/dev/null")?;
+fn remove_image(context: &Context, name: String) -> io::Result<()> {
     let root = format!("--root={}", context.layout.root().display());
-    Exec::new(client()?)
-        .args([root, "rmi".to_owned(), "--".to_owned(), name])
-        .stdout(null.as_fd())
-        .spawn()?
-        .wait()?;
-    Ok(())
+    let rmi = Command {
+        program: client()?,
+        args: [root, "rmi".to_owned(), "--".to_owned(), name]
+            .map(Into::into)
+            .into(),
+    };
+    Host.run_runtime(&rmi, REMOVE_TIME)
 }
 
 /// Forks what starts a container that waits: the runtime.
