@@ -85,13 +85,6 @@ fn renamed(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         CliError::Usage(text.to_owned())
     };
     let name: ContainerName = word("name").parse().map_err(refused)?;
-    if name == definition.name {
-        let text = format!(
-            "renaming container {}: it is called so already",
-            definition.id
-        );
-        return Err(CliError::Usage(text));
-    }
     let systemd = host.systemd()?;
     rename::rename(host.site(&systemd), &definition, &name)?;
     Ok(0)

@@ -22,6 +22,11 @@ pub fn rename(
     let lock = store::lock(site.layout, id)?;
     let old = store::load(site.layout, id)?;
     update::refuse_deployed(&old, "rename")?;
+    if old.name == *name {
+        // As in Podman, that is a rename too.
+        events::tell(&old, EventKind::Rename, None);
+        return Ok(old);
+    }
     let seen = observe(site.layout, site.manager, &old)?;
     let runs = match seen.state {
         State::Created | State::Exited if seen.monitor == 0 => false,
