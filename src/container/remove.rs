@@ -1,5 +1,6 @@
 //! Removes a container with everything that is known of it.
 
+use std::fs;
 use std::time::Duration;
 
 use super::observe::{State, derive, gather};
@@ -70,10 +71,17 @@ fn remove_good(
                 std::thread::sleep(LOOK);
                 continue;
             }
+            // Of one that another has removed meanwhile, the unit may be the next one's of its name.
+            if !is_there(site, definition)? {
+                return Ok(());
+            }
             // The payload has ended but the unit not: this waits for it.
             stop(site, definition, patience)?;
         }
         let lock = store::lock(site.layout, &definition.id)?;
+        if !is_there(site, definition)? {
+            return forget_run(site, definition);
+        }
         // Who is made to depend on it has the lock until he is on record.
         dependencies::check_unneeded(site.layout, definition)?;
         // Somebody may have started it before we had the lock; whoever does now waits for it and finds nothing.
@@ -95,6 +103,30 @@ fn remove_good(
     events::tell(definition, EventKind::Remove, code);
     dependencies::release(site.layout, &definition.options, &definition.id);
     Ok(())
+}
+
+/// Whether a container is there still: if not, a unit of its name may be that of the next one.
+///
+/// # Errors
+/// It has another name now, and so its unit.
+fn is_there(site: Site<'_>, definition: &Definition) -> Result<bool, ContainerError> {
+    match store::load(site.layout, &definition.id) {
+        Ok(now) if now.name == definition.name => Ok(true),
+        Ok(_) => Err(ContainerError::State(format!(
+            "cannot remove container {} as it was renamed meanwhile",
+            definition.id
+        ))),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes what systemd knows of the last run of a container that is gone, unless the next one has its name.
+pub(super) fn forget_run(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    if fs::symlink_metadata(site.layout.name(&definition.name)).is_ok() {
+        return Ok(());
+    }
+    forget_unit(site, &definition.unit())
 }
 
 /// What a monitor that was killed left behind.
@@ -146,17 +178,21 @@ fn finish(
 ) -> Result<(), ContainerError> {
     if let Some(name) = name {
         unit::unlink(site, name)?;
-        // What was set for this container is not for the next one of its name.
-        if name.is_own() {
-            remove_tree(&site.layout.runtime_properties(name))?;
-            remove_tree(&site.layout.log_fields(name))?;
-        }
-        site.manager.reset_failed(name)?;
+        forget_unit(site, name)?;
     }
     remove_tree(&site.layout.run_container(id))?;
     let mounted = site.layout.mounted(id);
     files::mounted::forget(site.layout, id).map_err(ContainerError::io("unmount", mounted))?;
     Ok(store::remove(site.layout, lock, id)?)
+}
+
+/// Removes what was set for a container, which is not for the next one of its name, and its failure.
+fn forget_unit(site: Site<'_>, name: &UnitName) -> Result<(), ContainerError> {
+    if name.is_own() {
+        remove_tree(&site.layout.runtime_properties(name))?;
+        remove_tree(&site.layout.log_fields(name))?;
+    }
+    Ok(site.manager.reset_failed(name)?)
 }
 
 /// Keeps the exit of a container for a late `wait`. Best effort: a full disk must not stop a removal.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 
 use super::observe::{Exit, Observation, State, derive, gather};
-use super::{ContainerError, Site, dependencies, unit};
+use super::{ContainerError, Site, dependencies, remove, unit};
 use crate::api::{Ended, ExitCode, ExitRecord};
 use crate::definition::Definition;
 use crate::host::systemd::{JobResult, SystemdError, UnitStatus};
@@ -131,6 +131,12 @@ pub(super) fn failed(
         let verb = "start";
         return ContainerError::Job { name, verb, result };
     };
+    if !site.layout.container(&definition.id).is_dir()
+        // Who removed it was done before systemd began with this start.
+        && let Err(error) = remove::forget_run(site, definition)
+    {
+        tracing::warn!(%name, %error, "its failed start is not forgotten");
+    }
     let after: Observation = derive(&gather(site.layout, definition, status.clone()));
     let removed = || {
         if !definition.options.remove {
@@ -202,4 +208,53 @@ fn overtaken(
         return Some("stopped");
     }
     (!now.active_state.is_over()).then_some("stopped, and started again,")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::api::Layout;
+    use crate::definition::{Options, Source, VERSION};
+    use crate::host::fake_world::FakeWorld;
+    use crate::host::systemd::fake::FakeManager;
+    use crate::types::ContainerId;
+
+    /// Nobody else would forget the failure of a start that came after the removal; that of the next one of its name is not
+    /// its own.
+    #[test]
+    fn a_start_that_came_too_late_leaves_no_failure() {
+        let world = FakeWorld::new();
+        let layout = Layout::new(world.root());
+        let definition = Definition {
+            version: VERSION,
+            id: ContainerId::from_random([7; 32]),
+            name: "web".parse().unwrap(),
+            created: 1,
+            source: Source::Rootfs {
+                path: "/".to_owned(),
+            },
+            command: Vec::new(),
+            options: Options::default(),
+            deployed: None,
+        };
+        let resets = || {
+            let manager = FakeManager::default();
+            let site = Site {
+                layout: &layout,
+                manager: &manager,
+            };
+            let before = UnitStatus::not_found();
+            let error = failed(site, &definition, &before, &JobResult::Failed);
+            assert!(error.to_string().contains("removed meanwhile"), "{error}");
+            let calls = manager.calls();
+            calls.iter().filter(|call| call.contains("reset")).count()
+        };
+        assert_eq!(resets(), 1);
+        let name = layout.name(&definition.name);
+        fs::create_dir_all(name.parent().unwrap()).unwrap();
+        symlink("../containers/next", &name).unwrap();
+        assert_eq!(resets(), 0);
+    }
 }

@@ -210,6 +210,26 @@ fn everything_is_removed_in_every_state() {
     assert_eq!(Guest::sh(&lab, "systemctl --failed --no-legend").ok(), "");
 }
 
+/// Who removes a container that another has removed meanwhile leaves the next one of its name alone.
+#[test]
+fn a_removal_that_comes_late_is_not_of_the_next_one() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh(&format!(
+        "id=$(unitbox create --name c {ROOTFS} stamp run)
+        flock -o /run/unitbox/locks/$id sleep 20 >/dev/null 2>&1 & holder=$!
+        for i in $(seq 400); do grep -q FLOCK /proc/locks && break; sleep 0.02; done
+        unitbox rm -f c >/opt/said 2>&1 & late=$!
+        for i in $(seq 400); do grep -q -e '-> FLOCK' /proc/locks && break; sleep 0.02; done
+        [ $i -lt 400 ] || {{ cat /proc/locks; exit 1; }}
+        # As another's removal would.
+        rm -r /var/lib/unitbox/names/c /var/lib/unitbox/containers/$id /run/systemd/system/unitbox-c.service
+        unitbox create --name c {ROOTFS} stamp run
+        kill $holder; wait $late && [ \"$(cat /opt/said)\" = c ]
+        [ -e /run/systemd/system/unitbox-c.service ] && unitbox start c && unitbox rm -f -t 5 c"
+    ))
+    .ok();
+}
+
 /// A payload that ignores it: the signal arrives and changes nothing; SIGKILL ends it; the client's signals do the same.
 #[test]
 fn a_payload_that_ignores_a_signal_lives() {
