@@ -82,7 +82,8 @@ fn drive(lab: &Lab, seed: usize, seconds: usize) -> BTreeMap<String, Vec<Operati
     .ok();
     let mut histories: BTreeMap<String, Vec<Operation>> = BTreeMap::new();
     let mut wrong = Vec::new();
-    for line in lab.sh("cat /opt/clients/*").ok().lines() {
+    let all = lab.sh("cat /opt/clients/*").ok();
+    for line in all.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
         let number = |at: usize| fields[at].parse().expect("a number");
         let verb = verb(fields[2]);
@@ -98,15 +99,23 @@ fn drive(lab: &Lab, seed: usize, seconds: usize) -> BTreeMap<String, Vec<Operati
                     answer,
                     line: line.to_owned(),
                 }),
-            None => wrong.push(line.to_owned()),
+            None => wrong.push(line),
         }
     }
     assert!(
         wrong.is_empty(),
-        "seed {seed}: no answers of these verbs:\n{}",
-        wrong.join("\n")
+        "seed {seed}: no answers of these verbs:\n{}\nall that was done:\n{}",
+        wrong.join("\n"),
+        sorted(&all)
     );
     histories
+}
+
+/// The lines of all clients, by the time when they began.
+fn sorted(all: &str) -> String {
+    let mut lines: Vec<&str> = all.lines().collect();
+    lines.sort_unstable();
+    lines.join("\n")
 }
 
 #[test]
@@ -130,6 +139,12 @@ fn eight_clients_at_random_see_one_order() {
         assert_eq!(killed.out(), "0");
         lab.sh("unitbox rm -f -a -t 4 && [ -z \"$(unitbox ps -aq)\" ]")
             .ok();
+        // For the report, if one is left.
+        let failed = lab.sh(
+            "systemctl --failed --plain --no-legend | cut -d' ' -f1 | while read unit; do
+                journalctl -o short-precise -n 50 UNIT=$unit + _SYSTEMD_UNIT=$unit; done",
+        );
+        println!("{}", failed.ok());
         oracle.assert_clean(&lab);
     }
 }
