@@ -145,7 +145,8 @@ pub fn removed(layout: &Layout, text: &str) -> Result<Option<Exit>, ContainerErr
 
 /// What tells that something may have changed: the run directories, and the end of the monitor.
 struct Watch {
-    inotify: Inotify,
+    /// None where the user has no instance left: then it is looked again and again.
+    inotify: Option<Inotify>,
     has_run_directory: bool,
     /// How long a look without a monitor to wait for is good for.
     idle: Duration,
@@ -164,7 +165,11 @@ impl Watch {
         for directory in [&run, &exits] {
             store::ensure_private(directory)?;
         }
-        let inotify = Inotify::init().map_err(ContainerError::io("watch", &run))?;
+        let inotify = match Inotify::init() {
+            Ok(inotify) => Some(inotify),
+            Err(error) if error.raw_os_error() == Some(nix::libc::EMFILE) => None,
+            Err(error) => return Err(ContainerError::io("watch", &run)(error)),
+        };
         let mut watch = Self {
             inotify,
             has_run_directory: false,
@@ -181,7 +186,10 @@ impl Watch {
 
     fn add(&mut self, path: &Path) -> io::Result<()> {
         let mask = WatchMask::CREATE | WatchMask::MOVED_TO | WatchMask::DELETE;
-        self.inotify.watches().add(path, mask).map(drop)
+        match &self.inotify {
+            Some(inotify) => inotify.watches().add(path, mask).map(drop),
+            None => Ok(()),
+        }
     }
 
     fn add_run_directory(
@@ -216,7 +224,8 @@ impl Watch {
         // One that ended between the two looks is none.
         if let Some(monitor) = pid.and_then(|pid| Pidfd::open(pid).ok()) {
             self.idle = IDLE.0;
-            return self.poll(Some(&monitor), None).map_err(failed());
+            let time = self.inotify.is_none().then_some(IDLE.1);
+            return self.poll(Some(&monitor), time).map_err(failed());
         }
         let time = self.idle;
         self.idle = (time * 2).min(IDLE.1);
@@ -225,13 +234,18 @@ impl Watch {
 
     fn poll(&mut self, monitor: Option<&Pidfd>, time: Option<Duration>) -> io::Result<()> {
         let mut poller = Poller::new();
-        poller.add(INOTIFY, self.inotify.as_fd(), Interest::Read)?;
+        if let Some(inotify) = &self.inotify {
+            poller.add(INOTIFY, inotify.as_fd(), Interest::Read)?;
+        }
         if let Some(monitor) = monitor {
             poller.add(MONITOR, monitor, Interest::Read)?;
         }
         poller.wait(time)?;
         let mut buffer = [0; 4096];
-        match self.inotify.read_events(&mut buffer) {
+        let Some(inotify) = &mut self.inotify else {
+            return Ok(());
+        };
+        match inotify.read_events(&mut buffer) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
             _ => Ok(()),
         }

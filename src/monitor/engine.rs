@@ -1,7 +1,6 @@
 //! The main process: one thread, one poll loop, signals first.
 
 use std::collections::VecDeque;
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,13 +8,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use inotify::{Inotify, WatchMask};
-
 use super::client::{self, Client, Ends, First};
 use super::console::{self, Console};
 use super::k8s_file::K8sFile;
 use super::launch::Launch;
 use super::mirror::Mirror;
+use super::notices::{Notice, Notices};
 use super::output::{Stream, Wait};
 use super::setup::{Context, SetupError};
 use super::streams::ContainerEnds;
@@ -94,7 +92,9 @@ pub(super) struct Monitor {
     pub(super) log_file: Option<K8sFile>,
     pub(super) draining: bool,
     pub(super) limits: Mirror,
-    inotify: Inotify,
+    notices: Notices,
+    /// SIGIO came.
+    pub(super) noticed: bool,
     poller: Poller,
 }
 
@@ -114,10 +114,7 @@ impl Monitor {
         let (stdin_read, stdin) = pipe()?;
         let (stdout, stdout_write) = pipe()?;
         let (stderr, stderr_write) = pipe()?;
-        let inotify = Inotify::init().map_err(SetupError::system("watch the run directory"))?;
-        inotify
-            .watches()
-            .add(context.run_dir(), WatchMask::MOVED_TO)
+        let mut notices = Notices::of(&context.run_dir())
             .map_err(SetupError::system("watch the run directory"))?;
         let mut monitor = Self {
             machine: Run::begin().0,
@@ -142,8 +139,9 @@ impl Monitor {
             console: None,
             log_file: None,
             draining: false,
-            limits: Mirror::new(&context.cgroup, &inotify),
-            inotify,
+            limits: Mirror::new(&context.cgroup, &mut notices),
+            notices,
+            noticed: false,
             poller: Poller::new(),
             context,
         };
@@ -170,7 +168,10 @@ impl Monitor {
     fn watch(&mut self) -> io::Result<()> {
         self.poller
             .add(SIGNALS, &self.context.signals, Interest::Read)?;
-        self.poller.add(RUN_DIR, &self.inotify, Interest::Read)
+        if let Some(fd) = self.notices.fd() {
+            self.poller.add(RUN_DIR, fd, Interest::Read)?;
+        }
+        Ok(())
     }
 
     /// Runs to the end; the process then ends as the payload did.
@@ -300,7 +301,8 @@ impl Monitor {
         if hung_up {
             self.note_exec();
         }
-        if self.poller.ready().any(|ready| ready.token == RUN_DIR) {
+        let noticed = std::mem::take(&mut self.noticed);
+        if noticed || self.poller.ready().any(|ready| ready.token == RUN_DIR) {
             self.collect_run_dir();
         }
         self.collect_clients();
@@ -310,19 +312,23 @@ impl Monitor {
     }
 
     fn collect_run_dir(&mut self) {
-        let mut buffer = [0; 4096];
         let (mut recorded, mut asked, mut limited, mut came) = (false, false, false, false);
-        while let Ok(events) = self.inotify.read_events(&mut buffer) {
-            for event in events {
-                limited |= self.limits.note(&event.wd, event.mask);
-                let lost = event.mask.contains(inotify::EventMask::Q_OVERFLOW);
-                let is = |name: &str| lost || event.name.is_some_and(|found| found == name);
-                recorded |= is("exit");
-                asked |= is("stop-timeout");
-                let begins = |name: &OsStr| name.as_bytes().starts_with(LATER.as_bytes());
-                came |= lost || event.name.is_some_and(begins);
+        let limits = &mut self.limits;
+        self.notices.read(|notice| match notice {
+            Notice::Written(watch) => {
+                limits.note(Some(watch));
+                limited = true;
             }
-        }
+            Notice::Came(name) => {
+                recorded |= name == b"exit";
+                asked |= name == b"stop-timeout";
+                came |= name.starts_with(LATER.as_bytes());
+            }
+            Notice::Any => {
+                limits.note(None);
+                (recorded, asked, limited, came) = (true, true, true, true);
+            }
+        });
         if limited {
             self.mirror_limits();
         }

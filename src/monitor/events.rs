@@ -25,6 +25,7 @@ impl Monitor {
         while let Ok(Some(info)) = self.context.signals.read() {
             match info.signo {
                 libc::SIGCHLD => {}
+                libc::SIGIO => self.noticed = true,
                 libc::SIGTERM | libc::SIGABRT => {
                     let timeout = self.requested_timeout();
                     self.events.push_back(Event::StopRequested(timeout));

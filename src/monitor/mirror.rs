@@ -7,8 +7,9 @@
 use std::fs;
 use std::io;
 
-use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
+use inotify::WatchDescriptor;
 
+use super::notices::Notices;
 use crate::host::cgroup::UnitCgroup;
 
 /// Files with the controller that has them.
@@ -53,7 +54,8 @@ pub(super) struct Watched {
     pub(super) name: &'static str,
     /// What it said when it was last looked at.
     pub(super) content: String,
-    watch: WatchDescriptor,
+    /// None where the directory is watched as a whole.
+    watch: Option<WatchDescriptor>,
     /// It was written since.
     written: bool,
 }
@@ -64,15 +66,18 @@ pub(super) struct Mirror(Vec<Watched>);
 
 impl Mirror {
     /// Watches what files there are; a machine without controllers has none, and pays for one read.
-    pub(super) fn new(cgroup: &UnitCgroup, inotify: &Inotify) -> Self {
+    pub(super) fn new(cgroup: &UnitCgroup, notices: &mut Notices) -> Self {
         let controllers = cgroup.controllers();
         let there = FILES
             .iter()
             .filter(|(controller, _)| controllers.iter().any(|name| name == controller));
+        if !controllers.is_empty() {
+            notices.watch_directory(&cgroup.unit_file("."));
+        }
         let watched = there.filter_map(|(_, name)| {
             let path = cgroup.unit_file(name);
             // The watch comes first, so that no change goes unseen.
-            let watch = inotify.watches().add(&path, WatchMask::MODIFY).ok()?;
+            let watch = notices.watch_file(&path)?;
             let content = fs::read_to_string(&path).ok()?;
             Some(Watched {
                 name,
@@ -89,17 +94,11 @@ impl Mirror {
         &self.0
     }
 
-    /// Notes an event; whether it is one of ours.
-    pub(super) fn note(&mut self, watch: &WatchDescriptor, mask: EventMask) -> bool {
-        let lost = mask.contains(EventMask::Q_OVERFLOW);
-        let mut ours = false;
+    /// Notes that a file was written; without one, that any may have been.
+    pub(super) fn note(&mut self, watch: Option<&WatchDescriptor>) {
         for file in &mut self.0 {
-            if lost || (file.watch == *watch && mask.contains(EventMask::MODIFY)) {
-                file.written = true;
-                ours = true;
-            }
+            file.written |= watch.is_none() || watch == file.watch.as_ref();
         }
-        ours
     }
 
     /// Marks files whose content differs from what the payload's cgroup was made with.

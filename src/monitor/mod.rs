@@ -12,6 +12,7 @@ mod journal;
 mod k8s_file;
 mod launch;
 mod mirror;
+mod notices;
 mod notify;
 mod output;
 mod pid_files;

@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 #![warn(clippy::undocumented_unsafe_blocks)]
 
+pub mod dnotify;
 pub mod exec;
 pub mod glob;
 pub mod id;

@@ -1,6 +1,6 @@
 //! Exit truth outlives what it can.
 
-use crate::harness::{Lab, Suite};
+use crate::harness::{Lab, Oracle, Suite};
 use crate::run::ROOTFS;
 
 #[test]
@@ -65,4 +65,42 @@ fn a_killed_monitor_is_told_as_such() {
     let inspect = lab.sh("unitbox inspect m").ok();
     assert!(inspect.contains("monitor killed"), "{inspect}");
     lab.sh("unitbox start m && unitbox rm -f m").ok();
+}
+
+/// The drop-in of a unit whose processes get no inotify instance, as where others have them all.
+pub(crate) const NO_INOTIFY: &str =
+    "[Service]\\nSystemCallFilter=~inotify_init inotify_init1\\nSystemCallErrorNumber=EMFILE\\n";
+
+/// The kernel's 128 inotify instances of a user are everybody's: who gets none does all the same.
+#[test]
+fn a_run_does_without_inotify() {
+    let lab = Lab::boot(Suite::Trixie);
+    let oracle = Oracle::baseline(&lab);
+    for runtime in ["runc", "crun"] {
+        let script = format!(
+            "drop=/run/systemd/system/unitbox-n.service.d; mkdir -p $drop; printf '{NO_INOTIFY}' >$drop/n.conf
+            unitbox create -i --name n --runtime {runtime} --stop-timeout 60 {ROOTFS} sh -c 'trap : TERM; while :; do read line && exit $line; sleep 0.1; done' >/dev/null
+            systemctl daemon-reload; unitbox start n >/dev/null
+            readlink /proc/$(systemctl show -P MainPID unitbox-n)/fd/* | grep -c inotify
+            echo 7 | timeout 20 unitbox attach n; echo $? $(unitbox wait n)
+            unitbox start n >/dev/null; systemctl stop unitbox-n & sleep 0.5
+            timeout 20 unitbox stop -t 0 n >/dev/null; echo $?; timeout 20 unitbox wait n; wait
+            unitbox rm n >/dev/null; rm -r $drop; systemctl daemon-reload"
+        );
+        assert_eq!(lab.sh(&script).ok(), "0\n7 7\n0\n137", "{runtime}");
+    }
+    oracle.assert_clean(&lab);
+}
+
+/// Half of the instances are left to others.
+#[test]
+fn many_runs_leave_inotify_instances_to_others() {
+    let lab = Lab::boot(Suite::Trixie);
+    let script = format!(
+        "half=$(($(cat /proc/sys/fs/inotify/max_user_instances) / 2))
+        unitbox create --name m {ROOTFS} stamp run >/dev/null
+        instances() {{ systemctl start unitbox-m; readlink /proc/$(systemctl show -P MainPID unitbox-m)/fd/* | grep -c inotify; systemctl stop unitbox-m; }}
+        instances; for i in $(seq $half); do mkdir /run/unitbox/x$i; done; instances; rmdir /run/unitbox/x*; instances"
+    );
+    assert_eq!(lab.sh(&script).ok(), "1\n0\n1");
 }

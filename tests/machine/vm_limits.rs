@@ -2,6 +2,7 @@
 
 use crate::harness::{Oracle, Vm};
 use crate::run::ROOTFS;
+use crate::truth::NO_INOTIFY;
 use crate::vm_devices;
 
 #[test]
@@ -14,6 +15,14 @@ fn vm_limits_reach_the_payload_and_hold() {
         fork_bomb(&vm, runtime);
         vm_devices::rules(&vm, runtime);
     }
+    let drop = "/run/systemd/system/unitbox-web.service.d";
+    vm.sh(&format!(
+        "mkdir -p {drop}; printf '{NO_INOTIFY}' >{drop}/n.conf; systemctl daemon-reload"
+    ))
+    .ok();
+    seen_inside(&vm, "runc");
+    vm.sh(&format!("rm -r {drop}; systemctl daemon-reload"))
+        .ok();
     vm_devices::rules_of_podman(&vm);
     vm_devices::policy_of_the_unit(&vm);
     drop_ins(&vm);
