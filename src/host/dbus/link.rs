@@ -113,6 +113,14 @@ impl Link {
     }
 }
 
+impl Drop for Link {
+    /// zbus's own tasks keep the socket open, as nobody runs them to their end: without this a client that has turned to
+    /// another connection would still be one of the bus's, and systemd would go on to send it all signals.
+    fn drop(&mut self) {
+        self.wire.close();
+    }
+}
+
 fn sleep(fd: BorrowedFd<'_>, events: PollFlags) -> (PollFlags, Step) {
     let mut fds = [PollFd::new(fd, events)];
     let seen = match poll(&mut fds, PollTimeout::from(PAUSE)) {

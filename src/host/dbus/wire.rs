@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -34,6 +35,12 @@ impl Wire {
             stream,
             waiting: Mutex::default(),
         }))
+    }
+
+    /// Tells the other end that nobody is here any more.
+    pub(super) fn close(&self) {
+        // It fails if the other end was first.
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -147,7 +154,7 @@ impl WriteHalf for WriteEnd {
     }
 
     async fn close(&mut self) -> io::Result<()> {
-        self.wire.stream.shutdown(std::net::Shutdown::Both)
+        self.wire.stream.shutdown(Shutdown::Both)
     }
 }
 

@@ -6,8 +6,9 @@ use std::future::{Future, poll_fn};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use zbus::Message;
@@ -47,6 +48,10 @@ impl Session {
         }
     }
 }
+
+/// How long a bus may be full of others before systemd's own socket has to do.
+const ROOM_WITHIN: Duration = Duration::from_secs(90);
+const ROOM_RETRY: Duration = Duration::from_millis(100);
 
 static NEVER: AtomicBool = AtomicBool::new(false);
 
@@ -104,14 +109,26 @@ impl Systemd {
 
     /// A connection of its own to start a job with: the bus lets through the end of that job only, while systemd sends
     /// every signal of every unit to each that is connected to its own socket. Where there is no bus, that has to do.
+    ///
+    /// The bus has 256 connections for a user (dbus-daemon(1), max_connections_per_user): who comes later waits for one.
     pub(super) fn job_session(&self) -> Result<Rc<Session>, SystemdError> {
-        match Link::connect(&system_bus(&self.root), Kind::Bus) {
-            Ok(link) => {
-                let kind = Kind::Bus;
-                self.disconnect();
-                Ok(Rc::new(Session { link, kind }))
+        self.disconnect();
+        let until = Instant::now() + ROOM_WITHIN;
+        loop {
+            match Link::connect(&system_bus(&self.root), Kind::Bus) {
+                Ok(link) => {
+                    let kind = Kind::Bus;
+                    return Ok(Rc::new(Session { link, kind }));
+                }
+                Err(error)
+                    if is_full(&error)
+                        && Instant::now() < until
+                        && !self.interrupt.load(Ordering::Acquire) =>
+                {
+                    std::thread::sleep(ROOM_RETRY);
+                }
+                Err(_) => return self.session(),
             }
-            Err(_) => self.session(),
         }
     }
 
@@ -208,6 +225,16 @@ impl Systemd {
         Ok(values
             .try_into()
             .expect("there are as many values as names"))
+    }
+}
+
+/// Whether the bus has too many connections already.
+fn is_full(error: &zbus::Error) -> bool {
+    const FULL: &str = "org.freedesktop.DBus.Error.LimitsExceeded";
+    match error {
+        zbus::Error::MethodError(name, ..) => name.as_str() == FULL,
+        zbus::Error::FDO(error) => matches!(**error, zbus::fdo::Error::LimitsExceeded(_)),
+        _ => false,
     }
 }
 
