@@ -2,16 +2,21 @@
 
 use std::fs;
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::observe::{Exit, Observation, State, derive, gather};
+use super::stop::LOOK;
 use super::{ContainerError, Site, dependencies, remove, unit};
 use crate::api::{Ended, ExitCode, ExitRecord};
 use crate::definition::Definition;
-use crate::host::systemd::{JobResult, SystemdError, UnitStatus};
+use crate::host::systemd::{ActiveState, JobResult, SystemdError, UnitStatus};
 use crate::store;
 
 /// What systemd says of a unit that it could not load for EBUSY (sd_bus_error_set_errno(3)).
 const BUSY: &str = "System.Error.EBUSY";
+
+/// How long a run whose payload is gone may take to end before it is stopped.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Starts a container; one that runs is left alone. Returns when its payload runs (or ran).
 ///
@@ -40,8 +45,7 @@ pub(super) fn launch(
     definition: &Definition,
 ) -> Result<(UnitStatus, JobResult), ContainerError> {
     let name = definition.unit();
-    let status = site.manager.status(&name)?;
-    let seen = derive(&gather(site.layout, definition, status.clone()));
+    let (status, seen) = once_over(site, definition)?;
     match seen.state {
         State::Running => return Ok((status, JobResult::Done)),
         State::Initialized => {
@@ -57,11 +61,8 @@ pub(super) fn launch(
         }
     }
     let waits = status.sub_state.starts_with("auto-restart");
-    if waits || (!status.active_state.is_over() && seen.state != State::Created) {
-        // Its last run is ending: a start now would be no start.
-        site.manager.stop(&name)?;
-    }
     if waits {
+        site.manager.stop(&name)?;
         // systemd would go on counting the restarts.
         site.manager.reset_failed(&name)?;
     }
@@ -89,6 +90,36 @@ pub(super) fn launch(
         started.map_err(|error| refused(site, definition, error))?
     };
     Ok((status, result))
+}
+
+/// Waits for the end of a run that is ending: a start now would be no start, and a stop might hit the run that another
+/// has begun meanwhile. One that systemd does not end is stopped.
+fn once_over(
+    site: Site<'_>,
+    definition: &Definition,
+) -> Result<(UnitStatus, Observation), ContainerError> {
+    let name = definition.unit();
+    let until = Instant::now() + ENDS_WITHIN;
+    loop {
+        let status = site.manager.status(&name)?;
+        let seen = derive(&gather(site.layout, definition, status.clone()));
+        let ends = match seen.state {
+            State::Stopping | State::Exited | State::Unknown => !status.active_state.is_over(),
+            State::Created
+            | State::Initialized
+            | State::Running
+            | State::Paused
+            | State::Removing => false,
+        };
+        if !ends || status.sub_state.starts_with("auto-restart") {
+            return Ok((status, seen));
+        }
+        if status.active_state != ActiveState::Deactivating && Instant::now() >= until {
+            site.manager.stop(&name)?;
+            return Ok((site.manager.status(&name)?, seen));
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Who starts it wants it to run after the next boot too.

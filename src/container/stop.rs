@@ -10,7 +10,7 @@ use crate::store::{StoreError, write_atomic};
 use crate::types::{RestartPolicy, UnitName};
 
 /// How often a run that is ending is looked at.
-const LOOK: Duration = Duration::from_millis(10);
+pub(super) const LOOK: Duration = Duration::from_millis(10);
 
 /// How long a payload may take to end after the stop signal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -18,6 +18,8 @@ pub(super) enum State {
     Paused,
     /// It was told to end, by a stop.
     Stopping,
+    /// It was told to end before its payload ran: it will be as if it had not been started.
+    GivenUp,
     /// It was sent a signal that ends it; nobody waits for that.
     Dying,
     /// It has ended.
@@ -74,7 +76,7 @@ pub(super) type Phase = u8;
 pub(super) const DONE: Phase = 9;
 
 use Answer::{Done, Improper, InUse, Is, NoSuch, Overtaken};
-use State::{Absent, Created, Dying, Exited, Paused, Running, Starting, Stopping};
+use State::{Absent, Created, Dying, Exited, GivenUp, Paused, Running, Starting, Stopping};
 
 /// What the next step of a verb with this answer may be: the state after it, and the verb's phase.
 pub(super) fn steps(verb: Verb, answer: Answer, phase: Phase, state: State) -> Vec<(State, Phase)> {
@@ -99,20 +101,25 @@ pub(super) fn steps(verb: Verb, answer: Answer, phase: Phase, state: State) -> V
         (Verb::Stop, Done) => stop(phase, state),
         (Verb::Kill, Done) => match state {
             Starting | Running | Paused | Dying => vec![(Dying, DONE)],
-            Stopping => vec![(Stopping, DONE)],
+            Stopping | GivenUp => vec![(state, DONE)],
             Absent | Created | Exited => vec![],
         },
         (Verb::Kill, Improper) => here(!matches!(state, Running | Paused)),
         (Verb::Pause, Done) => match state {
             Starting | Running => vec![(Paused, DONE)],
             Dying | Stopping => vec![(state, DONE)],
-            Absent | Created | Paused | Exited => vec![],
+            Absent | Created | Paused | GivenUp | Exited => vec![],
         },
-        (Verb::Pause, Improper) => here(state != Running),
+        // What it has frozen may be killed before it looks whether that holds.
+        (Verb::Pause, Improper) => match (phase, state) {
+            (0, Starting | Running) => vec![(Paused, 1)],
+            (_, Running | Paused) => vec![],
+            _ => here(true),
+        },
         (Verb::Unpause, Done) => match state {
             Paused => vec![(Running, DONE)],
             Dying | Stopping => vec![(state, DONE)],
-            Absent | Created | Starting | Running | Exited => vec![],
+            Absent | Created | Starting | Running | GivenUp | Exited => vec![],
         },
         (Verb::Unpause, Improper) => here(state != Paused),
         (Verb::Remove, Done) => remove(phase, state),
@@ -143,16 +150,18 @@ fn start(answer: Answer, phase: Phase, state: State) -> Vec<(State, Phase)> {
             Running | Dying if answer == Done => vec![(state, DONE)],
             // What was there, or was just made, is gone before it is started.
             Absent if answer == Overtaken && phase > 0 => vec![(state, DONE)],
-            Paused | Running | Dying | Stopping if answer == Overtaken => vec![(state, 1)],
+            Paused | Running | Dying | Stopping | GivenUp if answer == Overtaken => {
+                vec![(state, 1)]
+            }
             // The run that ends is waited for.
-            Running | Stopping | Dying | Paused | Absent => vec![],
+            Running | Stopping | GivenUp | Dying | Paused | Absent => vec![],
         };
     }
     match (answer, state) {
         (Done, Starting) => vec![(Running, DONE)],
         // Somebody has acted on what runs.
         (Done, Running | Paused | Stopping | Dying | Exited | Absent) => vec![(state, DONE)],
-        (Overtaken, Created | Stopping | Dying | Exited | Absent) => vec![(state, DONE)],
+        (Overtaken, Created | Stopping | GivenUp | Dying | Exited | Absent) => vec![(state, DONE)],
         _ => vec![],
     }
 }
@@ -161,22 +170,30 @@ fn stop(phase: Phase, state: State) -> Vec<(State, Phase)> {
     match (phase, state) {
         (0, Absent) => vec![],
         (0, Created | Exited) => vec![(state, DONE)],
-        (_, Starting) => vec![(Created, DONE), (Stopping, 1)],
+        (_, Starting) => vec![(Created, DONE), (GivenUp, 1), (Stopping, 1)],
         (0, Running | Paused | Dying | Stopping) => vec![(Stopping, 1)],
+        (0, GivenUp) => vec![(GivenUp, 1)],
         (_, Stopping) => vec![(Exited, DONE)],
+        (_, GivenUp) => vec![(Created, DONE)],
         // It was stopped, and whatever came then is another's.
         (_, Exited | Created | Absent | Running | Paused | Dying) => vec![(state, DONE)],
     }
 }
 
 fn restart(answer: Answer, phase: Phase, state: State) -> Vec<(State, Phase)> {
+    // It was seen running, and is stopped whoever freezes it before that.
+    let decided = 3;
     match (phase, state) {
-        (0, Running | Dying | Stopping) => vec![(Stopping, 1)],
+        (0, Running) => vec![(Stopping, 1), (Running, decided)],
+        (0, Dying | Stopping) => vec![(Stopping, 1)],
+        (0, GivenUp) => vec![(GivenUp, 1)],
         (0, Created | Exited | Starting) => start(answer, phase, state),
         (0, Absent | Paused) => vec![],
         (1, Stopping) => vec![(Exited, 2)],
+        (1, GivenUp) => vec![(Created, 2)],
         (1, Exited | Created | Absent) => vec![(state, 2)],
         (1, Dying | Running | Paused | Starting) => vec![(state, 2)],
+        (phase, Paused) if phase == decided => vec![(Stopping, 1)],
         _ => start(answer, phase, state),
     }
 }
@@ -197,19 +214,20 @@ fn remove_force(phase: Phase, state: State) -> Vec<(State, Phase)> {
     match state {
         Absent => vec![(Absent, DONE)],
         Created | Exited => vec![(Absent, DONE)],
-        Starting => vec![(Created, 1), (Stopping, 1)],
+        Starting => vec![(Created, 1), (GivenUp, 1), (Stopping, 1)],
         Running | Paused | Dying => vec![(Stopping, 1)],
-        Stopping if phase == 0 => vec![(Stopping, 1)],
+        Stopping | GivenUp if phase == 0 => vec![(state, 1)],
         Stopping => vec![(Exited, 1)],
+        GivenUp => vec![(Created, 1)],
     }
 }
 
 fn looks(state: State, word: Word) -> bool {
     match word {
-        Word::Created => matches!(state, Created | Starting),
+        Word::Created => matches!(state, Created | Starting | GivenUp),
         Word::Running => matches!(state, Starting | Running | Dying),
         Word::Paused => state == Paused,
-        Word::Stopping => matches!(state, Stopping | Dying),
+        Word::Stopping => matches!(state, Stopping | GivenUp | Dying),
         Word::Exited => state == Exited,
         // The moment before it is gone.
         Word::Removing => matches!(state, Absent | Created | Exited),
