@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::derive::implied;
-use super::gather::{gather, of_files};
+use super::gather::{is_torn, observe, of_files};
 use super::{Observation, derive};
 use crate::api::Layout;
 use crate::definition::Definition;
@@ -69,16 +69,14 @@ impl<'a> Bulk<'a> {
             None => unloaded(facts.payload.is_some(), implied(&facts)),
             Some(unit) => known(unit, implied(&facts), facts.last_start.is_none()),
         };
-        match status {
-            Some(status) => {
-                facts.unit = status;
-                Ok(derive(&facts))
-            }
-            None => {
-                let status = self.manager.status(&name)?;
-                Ok(derive(&gather(self.layout, definition, status)))
+        if let Some(status) = status {
+            facts.unit = status;
+            let seen = derive(&facts);
+            if !is_torn(&seen) {
+                return Ok(seen);
             }
         }
+        observe(self.layout, self.manager, definition)
     }
 }
 
@@ -120,8 +118,16 @@ fn known(
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use super::super::{State, boot_id};
     use super::*;
+    use crate::api::LastStart;
+    use crate::definition::{Options, Source, VERSION};
+    use crate::host::fake_world::FakeWorld;
     use crate::host::systemd::LoadState;
+    use crate::host::systemd::fake::FakeManager;
+    use crate::types::ContainerId;
 
     fn unit(active_state: ActiveState) -> UnitSummary {
         UnitSummary {
@@ -168,5 +174,42 @@ mod tests {
         assert_eq!(unloaded(true, files(Inactive)), inactive());
         assert_eq!(unloaded(true, None), None);
         assert_eq!(unloaded(true, files(Active)), None);
+    }
+
+    /// A start between the list and the look at the files is no run whose end is unknown.
+    #[test]
+    fn a_start_behind_the_list_is_asked_for() {
+        let world = FakeWorld::new();
+        let layout = Layout::new(world.root());
+        let definition = Definition {
+            version: VERSION,
+            id: ContainerId::from_random([7; 32]),
+            name: "web".parse().unwrap(),
+            created: 1,
+            source: Source::Rootfs {
+                path: "/".to_owned(),
+            },
+            command: Vec::new(),
+            options: Options::default(),
+            deployed: None,
+        };
+        let manager = FakeManager::default();
+        let bulk = Bulk::new(&layout, &manager).unwrap();
+        fs::create_dir_all(layout.container(&definition.id)).unwrap();
+        let start = LastStart {
+            nonce: "one".to_owned(),
+            boot_id: boot_id(),
+            started: 5,
+        };
+        fs::write(layout.last_start(&definition.id), start.render()).unwrap();
+        assert_eq!(bulk.observe(&definition).unwrap().state, State::Exited);
+        let started = UnitStatus {
+            load_state: LoadState::Loaded,
+            active_state: ActiveState::Activating,
+            invocation_id: "one".to_owned(),
+            ..UnitStatus::not_found()
+        };
+        manager.set(&definition.unit(), started);
+        assert_eq!(bulk.observe(&definition).unwrap().state, State::Created);
     }
 }

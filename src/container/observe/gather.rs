@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::derive::implied;
-use super::{Observation, derive};
+use super::{Exit, Lost, Observation, derive};
 use crate::api::{ExitRecord, LastStart, Layout, Payload};
 use crate::definition::Definition;
 use crate::host::systemd::{Manager, SystemdError, UnitStatus};
@@ -143,8 +143,23 @@ pub fn observe(
     manager: &dyn Manager,
     definition: &Definition,
 ) -> Result<Observation, SystemdError> {
-    let unit = manager.status(&definition.unit())?;
-    Ok(derive(&gather(layout, definition, unit)))
+    let look = || {
+        let unit = manager.status(&definition.unit())?;
+        Ok(derive(&gather(layout, definition, unit)))
+    };
+    let seen = look()?;
+    if is_torn(&seen) { look() } else { Ok(seen) }
+}
+
+/// Whether a start that has no end may have begun between the look at its unit and the look at its files.
+pub(super) fn is_torn(seen: &Observation) -> bool {
+    matches!(
+        seen.exit,
+        Some(Exit::Unknown {
+            lost: Lost::NoRecord,
+            ..
+        })
+    )
 }
 
 /// Observes a container without systemd; none: its files do not suffice. What only systemd knows
