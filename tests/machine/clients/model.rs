@@ -113,6 +113,7 @@ pub(super) fn steps(verb: Verb, answer: Answer, phase: Phase, state: State) -> V
         // What it has frozen may be killed before it looks whether that holds.
         (Verb::Pause, Improper) => match (phase, state) {
             (0, Starting | Running) => vec![(Paused, 1)],
+            (0, _) => here(true),
             (_, Running | Paused) => vec![],
             _ => here(true),
         },
