@@ -247,10 +247,8 @@ mod tests {
 
     use super::*;
     use crate::api::Layout;
-    use crate::definition::{Options, Source, VERSION};
     use crate::host::fake_world::FakeWorld;
     use crate::host::systemd::fake::FakeManager;
-    use crate::types::ContainerId;
 
     /// Nobody else would forget the failure of a start that came after the removal; that of the next one of its name is not
     /// its own.
@@ -258,18 +256,7 @@ mod tests {
     fn a_start_that_came_too_late_leaves_no_failure() {
         let world = FakeWorld::new();
         let layout = Layout::new(world.root());
-        let definition = Definition {
-            version: VERSION,
-            id: ContainerId::from_random([7; 32]),
-            name: "web".parse().unwrap(),
-            created: 1,
-            source: Source::Rootfs {
-                path: "/".to_owned(),
-            },
-            command: Vec::new(),
-            options: Options::default(),
-            deployed: None,
-        };
+        let definition = Definition::sample();
         let resets = || {
             let manager = FakeManager::default();
             let site = Site {

@@ -119,10 +119,8 @@ fn request_timeout(site: Site<'_>, definition: &Definition, text: &str) -> Resul
 mod tests {
     use super::*;
     use crate::api::Layout;
-    use crate::definition::{Options, Source, VERSION};
     use crate::host::systemd::fake::FakeManager;
     use crate::host::systemd::{LoadState, UnitStatus};
-    use crate::types::ContainerId;
 
     /// A start that takes the place of a stop does not undo it: the stop is ordered again until the run has ended.
     #[test]
@@ -133,18 +131,7 @@ mod tests {
             layout: &layout,
             manager: &manager,
         };
-        let definition = Definition {
-            version: VERSION,
-            id: ContainerId::from_random([7; 32]),
-            name: "web".parse().unwrap(),
-            created: 1,
-            source: Source::Rootfs {
-                path: "/".to_owned(),
-            },
-            command: Vec::new(),
-            options: Options::default(),
-            deployed: None,
-        };
+        let definition = Definition::sample();
         let unit = UnitName::of(&definition.name);
         let running = UnitStatus {
             load_state: LoadState::Loaded,

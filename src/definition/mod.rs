@@ -372,6 +372,25 @@ impl Definition {
 }
 
 #[cfg(test)]
+impl Definition {
+    /// A container `web` without options, for tests.
+    pub(crate) fn sample() -> Self {
+        Self {
+            version: VERSION,
+            id: ContainerId::from_random([7; 32]),
+            name: "web".parse().expect("it is a name"),
+            created: 1,
+            source: Source::Rootfs {
+                path: "/".to_owned(),
+            },
+            command: Vec::new(),
+            options: Options::default(),
+            deployed: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -123,11 +123,9 @@ mod tests {
     use super::super::{State, boot_id};
     use super::*;
     use crate::api::LastStart;
-    use crate::definition::{Options, Source, VERSION};
     use crate::host::fake_world::FakeWorld;
     use crate::host::systemd::LoadState;
     use crate::host::systemd::fake::FakeManager;
-    use crate::types::ContainerId;
 
     fn unit(active_state: ActiveState) -> UnitSummary {
         UnitSummary {
@@ -181,18 +179,7 @@ mod tests {
     fn a_start_behind_the_list_is_asked_for() {
         let world = FakeWorld::new();
         let layout = Layout::new(world.root());
-        let definition = Definition {
-            version: VERSION,
-            id: ContainerId::from_random([7; 32]),
-            name: "web".parse().unwrap(),
-            created: 1,
-            source: Source::Rootfs {
-                path: "/".to_owned(),
-            },
-            command: Vec::new(),
-            options: Options::default(),
-            deployed: None,
-        };
+        let definition = Definition::sample();
         let manager = FakeManager::default();
         let bulk = Bulk::new(&layout, &manager).unwrap();
         fs::create_dir_all(layout.container(&definition.id)).unwrap();

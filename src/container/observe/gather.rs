@@ -143,12 +143,15 @@ pub fn observe(
     manager: &dyn Manager,
     definition: &Definition,
 ) -> Result<Observation, SystemdError> {
-    let look = || {
+    let mut looked = false;
+    loop {
         let unit = manager.status(&definition.unit())?;
-        Ok(derive(&gather(layout, definition, unit)))
-    };
-    let seen = look()?;
-    if is_torn(&seen) { look() } else { Ok(seen) }
+        let seen = derive(&gather(layout, definition, unit));
+        if looked || !is_torn(&seen) {
+            return Ok(seen);
+        }
+        looked = true;
+    }
 }
 
 /// Whether a start that has no end may have begun between the look at its unit and the look at its files.
