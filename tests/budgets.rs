@@ -18,7 +18,7 @@ const KIB: u64 = 1024;
 const PROGRAMS: &[(&str, u64)] = &[
     ("unitbox-generator", 800 * KIB),
     ("unitbox-monitor", 2112 * KIB),
-    ("unitbox-bus", 1856 * KIB),
+    ("unitbox-bus", 1728 * KIB),
     ("unitbox", 6400 * KIB),
 ];
 
