@@ -23,7 +23,7 @@ pub fn pause(site: Site<'_>, definition: &Definition) -> Result<(), ContainerErr
     let seen = observe(site.layout, site.manager, definition)?;
     let payload = payload_of(site.layout, &definition.id);
     match (seen.state, payload) {
-        (State::Running, Some(payload)) => match freeze(definition, &payload, true) {
+        (State::Running, Some(payload)) => match freeze(site, definition, &payload) {
             // It ended meanwhile.
             Err(_) if !payload.cgroup.exists() => Err(not_running(State::Exited)),
             Err(error) => Err(error),
@@ -83,20 +83,56 @@ pub(super) fn thaw(
     let Some(payload) = payload_of(site.layout, &definition.id) else {
         return Ok(());
     };
-    match freeze(definition, &payload, false) {
+    let runs = || Ok(!is_frozen(&payload.cgroup)?);
+    match set_frozen(definition, &payload, false).and_then(|()| wait(runs, definition, "thaw")) {
         // It ended meanwhile, and nothing is left to thaw.
         Err(_) if !payload.cgroup.exists() => Ok(()),
         thawed => thawed,
     }
 }
 
-fn freeze(definition: &Definition, payload: &Payload, on: bool) -> Result<(), ContainerError> {
-    let what = if on { "freeze" } else { "thaw" };
+/// Freezes what runs. A stop that began meanwhile has thawed it before that, and what is frozen would not hear it.
+fn freeze(
+    site: Site<'_>,
+    definition: &Definition,
+    payload: &Payload,
+) -> Result<(), ContainerError> {
+    let stops = || payload_of(site.layout, &definition.id).is_some_and(|now| now.stopping);
+    set_frozen(definition, payload, true)?;
+    let frozen = wait(
+        || Ok(is_frozen(&payload.cgroup)? || stops()),
+        definition,
+        "freeze",
+    );
+    if stops() {
+        set_frozen(definition, payload, false)?;
+        return Err(not_running(State::Stopping));
+    }
+    frozen
+}
+
+fn set_frozen(
+    definition: &Definition,
+    payload: &Payload,
+    frozen: bool,
+) -> Result<(), ContainerError> {
+    let (what, word) = if frozen {
+        ("freeze", "1")
+    } else {
+        ("thaw", "0")
+    };
+    fs::write(payload.cgroup.join("cgroup.freeze"), word)
+        .map_err(ContainerError::io(what, definition.name.as_str()))
+}
+
+fn wait(
+    is_so: impl Fn() -> io::Result<bool>,
+    definition: &Definition,
+    what: &'static str,
+) -> Result<(), ContainerError> {
     let failed = || ContainerError::io(what, definition.name.as_str());
-    let word = if on { "1" } else { "0" };
-    fs::write(payload.cgroup.join("cgroup.freeze"), word).map_err(failed())?;
     let until = Instant::now() + TIME;
-    while frozen(&payload.cgroup).map_err(failed())? != on {
+    while !is_so().map_err(failed())? {
         if Instant::now() >= until {
             return Err(failed()(io::ErrorKind::TimedOut.into()));
         }
@@ -105,7 +141,50 @@ fn freeze(definition: &Definition, payload: &Payload, on: bool) -> Result<(), Co
     Ok(())
 }
 
-fn frozen(cgroup: &Path) -> io::Result<bool> {
+fn is_frozen(cgroup: &Path) -> io::Result<bool> {
     let text = fs::read_to_string(cgroup.join("cgroup.events"))?;
     Ok(CgroupEvents::parse(&text).frozen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Layout;
+    use crate::host::fake_world::FakeWorld;
+    use crate::host::systemd::fake::FakeManager;
+
+    /// Or it would hear nothing of the stop until its time is over, and be killed.
+    #[test]
+    fn what_is_told_to_stop_meanwhile_is_thawed() {
+        let world = FakeWorld::new();
+        let layout = Layout::new(world.root());
+        let manager = FakeManager::default();
+        let site = Site {
+            layout: &layout,
+            manager: &manager,
+        };
+        let definition = Definition::sample();
+        let mut payload = Payload {
+            pid: 1,
+            start_ticks: 1,
+            nonce: "run".to_owned(),
+            started: 1,
+            cgroup: world.root().join("payload"),
+            restarts: 0,
+            stopping: false,
+        };
+        fs::create_dir_all(&payload.cgroup).unwrap();
+        fs::write(payload.cgroup.join("cgroup.events"), "frozen 1\n").unwrap();
+        let order = |payload: &Payload| {
+            let file = layout.payload_file(&definition.id);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, payload.render()).unwrap();
+            let ended = freeze(site, &definition, payload);
+            let word = fs::read_to_string(payload.cgroup.join("cgroup.freeze")).unwrap();
+            (ended.is_ok(), word)
+        };
+        assert_eq!(order(&payload), (true, "1".to_owned()));
+        payload.stopping = true;
+        assert_eq!(order(&payload), (false, "0".to_owned()));
+    }
 }

@@ -65,7 +65,7 @@ fn closure(history: &[Operation], worlds: BTreeSet<World>) -> BTreeSet<World> {
     let mut fresh: Vec<World> = worlds.into_iter().collect();
     while let Some((state, going)) = fresh.pop() {
         let mut next: Vec<World> = Vec::new();
-        next.extend(by_itself(state).map(|state| (state, going.clone())));
+        next.extend(by_itself(state).iter().map(|state| (*state, going.clone())));
         for (place, (at, phase)) in going.iter().enumerate() {
             if *phase == DONE {
                 continue;

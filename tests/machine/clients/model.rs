@@ -16,6 +16,10 @@ pub(super) enum State {
     Running,
     /// It is frozen.
     Paused,
+    /// It was frozen before it heard the signal that ends it.
+    Doomed,
+    /// systemd was told to end it, and its monitor has not heard of that: it looks as if it ran.
+    Ordered,
     /// It was told to end, by a stop.
     Stopping,
     /// It was told to end before its payload ran: it will be as if it had not been started.
@@ -76,7 +80,9 @@ pub(super) type Phase = u8;
 pub(super) const DONE: Phase = 9;
 
 use Answer::{Done, Improper, InUse, Is, NoSuch, Overtaken};
-use State::{Absent, Created, Dying, Exited, GivenUp, Paused, Running, Starting, Stopping};
+use State::{
+    Absent, Created, Doomed, Dying, Exited, GivenUp, Ordered, Paused, Running, Starting, Stopping,
+};
 
 /// What the next step of a verb with this answer may be: the state after it, and the verb's phase.
 pub(super) fn steps(verb: Verb, answer: Answer, phase: Phase, state: State) -> Vec<(State, Phase)> {
@@ -95,42 +101,47 @@ pub(super) fn steps(verb: Verb, answer: Answer, phase: Phase, state: State) -> V
             _ => vec![],
         },
         (Verb::Run | Verb::Start, Done | Overtaken) => start(answer, phase, state),
-        (Verb::Run | Verb::Start, Improper) => here(matches!(state, Paused | Absent)),
-        (Verb::Restart, Improper) => here(matches!(state, Paused | Absent)),
+        (Verb::Run | Verb::Start, Improper) => here(matches!(state, Paused | Doomed | Absent)),
+        (Verb::Restart, Improper) => here(matches!(state, Paused | Doomed | Absent)),
         (Verb::Restart, Done | Overtaken) => restart(answer, phase, state),
         (Verb::Stop, Done) => stop(phase, state),
         (Verb::Kill, Done) => match state {
-            Starting | Running | Paused | Dying => vec![(Dying, DONE)],
-            Stopping | GivenUp => vec![(state, DONE)],
+            Starting | Running | Paused | Doomed | Dying => vec![(Dying, DONE)],
+            Ordered | Stopping | GivenUp => vec![(state, DONE)],
             Absent | Created | Exited => vec![],
         },
-        (Verb::Kill, Improper) => here(!matches!(state, Running | Paused)),
+        (Verb::Kill, Improper) => here(!matches!(state, Running | Paused | Doomed)),
         (Verb::Pause, Done) => match state {
             Starting | Running => vec![(Paused, DONE)],
-            Dying | Stopping => vec![(state, DONE)],
-            Absent | Created | Paused | GivenUp | Exited => vec![],
+            Dying => vec![(Dying, DONE), (Doomed, DONE)],
+            Ordered | Stopping => vec![(state, DONE)],
+            Absent | Created | Paused | Doomed | GivenUp | Exited => vec![],
         },
         // What it has frozen may be killed before it looks whether that holds.
         (Verb::Pause, Improper) => match (phase, state) {
             (0, Starting | Running) => vec![(Paused, 1)],
             (0, _) => here(true),
-            (_, Running | Paused) => vec![],
+            (_, Running | Paused | Doomed) => vec![],
             _ => here(true),
         },
         (Verb::Unpause, Done) => match state {
             Paused => vec![(Running, DONE)],
-            Dying | Stopping => vec![(state, DONE)],
+            Doomed => vec![(Dying, DONE)],
+            Dying | Ordered | Stopping => vec![(state, DONE)],
             Absent | Created | Starting | Running | GivenUp | Exited => vec![],
         },
-        (Verb::Unpause, Improper) => here(state != Paused),
+        (Verb::Unpause, Improper) => here(!matches!(state, Paused | Doomed)),
         (Verb::Remove, Done) => remove(phase, state),
         (Verb::Remove, Improper) => here(!matches!(state, Absent | Created | Exited)),
         (Verb::RemoveForce, Done) => remove_force(phase, state),
-        (Verb::Exec, Done) => here(matches!(state, Starting | Running | Dying | Stopping)),
+        (Verb::Exec, Done) => here(matches!(
+            state,
+            Starting | Running | Dying | Ordered | Stopping
+        )),
         (Verb::Exec, Improper) => here(state != Running),
         (Verb::Exec, Overtaken) => match (phase, state) {
-            (0, Starting | Running | Dying | Stopping) => vec![(state, 1)],
-            (1, Running | Paused) => vec![],
+            (0, Starting | Running | Dying | Ordered | Stopping) => vec![(state, 1)],
+            (1, Running | Paused | Doomed) => vec![],
             (1, _) => vec![(state, DONE)],
             _ => vec![],
         },
@@ -148,21 +159,27 @@ fn start(answer: Answer, phase: Phase, state: State) -> Vec<(State, Phase)> {
             }
             Created | Exited | Starting => vec![(Starting, begun)],
             // It runs already, as far as anybody can tell.
-            Running | Dying if answer == Done => vec![(state, DONE)],
+            Running | Ordered | Dying if answer == Done => vec![(state, DONE)],
             // What was there, or was just made, is gone before it is started.
             Absent if answer == Overtaken && phase > 0 => vec![(state, DONE)],
-            Paused | Running | Dying | Stopping | GivenUp if answer == Overtaken => {
+            Paused | Doomed | Running | Dying | Ordered | Stopping | GivenUp
+                if answer == Overtaken =>
+            {
                 vec![(state, 1)]
             }
             // The run that ends is waited for.
-            Running | Stopping | GivenUp | Dying | Paused | Absent => vec![],
+            Running | Ordered | Stopping | GivenUp | Dying | Doomed | Paused | Absent => vec![],
         };
     }
     match (answer, state) {
         (Done, Starting) => vec![(Running, DONE)],
         // Somebody has acted on what runs.
-        (Done, Running | Paused | Stopping | Dying | Exited | Absent) => vec![(state, DONE)],
-        (Overtaken, Created | Stopping | GivenUp | Dying | Exited | Absent) => vec![(state, DONE)],
+        (Done, Running | Paused | Doomed | Ordered | Stopping | Dying | Exited | Absent) => {
+            vec![(state, DONE)]
+        }
+        (Overtaken, Created | Ordered | Stopping | GivenUp | Dying | Exited | Absent) => {
+            vec![(state, DONE)]
+        }
         _ => vec![],
     }
 }
@@ -171,13 +188,14 @@ fn stop(phase: Phase, state: State) -> Vec<(State, Phase)> {
     match (phase, state) {
         (0, Absent) => vec![],
         (0, Created | Exited) => vec![(state, DONE)],
-        (_, Starting) => vec![(Created, DONE), (GivenUp, 1), (Stopping, 1)],
-        (0, Running | Paused | Dying | Stopping) => vec![(Stopping, 1)],
-        (0, GivenUp) => vec![(GivenUp, 1)],
+        (_, Starting) => vec![(Created, DONE), (GivenUp, 1), (Ordered, 1)],
+        (0, Running | Paused | Doomed | Dying | Ordered) => vec![(Ordered, 1)],
+        (0, Stopping | GivenUp) => vec![(state, 1)],
+        (_, Ordered) => vec![],
         (_, Stopping) => vec![(Exited, DONE)],
         (_, GivenUp) => vec![(Created, DONE)],
         // It was stopped, and whatever came then is another's.
-        (_, Exited | Created | Absent | Running | Paused | Dying) => vec![(state, DONE)],
+        (_, Exited | Created | Absent | Running | Paused | Doomed | Dying) => vec![(state, DONE)],
     }
 }
 
@@ -185,16 +203,17 @@ fn restart(answer: Answer, phase: Phase, state: State) -> Vec<(State, Phase)> {
     // It was seen running, and is stopped whoever freezes it before that.
     let decided = 3;
     match (phase, state) {
-        (0, Running) => vec![(Stopping, 1), (Running, decided)],
-        (0, Dying | Stopping) => vec![(Stopping, 1)],
-        (0, GivenUp) => vec![(GivenUp, 1)],
+        (0, Running) => vec![(Ordered, 1), (Running, decided)],
+        (0, Dying | Ordered) => vec![(Ordered, 1)],
+        (0, Stopping | GivenUp) => vec![(state, 1)],
         (0, Created | Exited | Starting) => start(answer, phase, state),
-        (0, Absent | Paused) => vec![],
+        (0, Absent | Paused | Doomed) => vec![],
+        (1, Ordered) => vec![],
         (1, Stopping) => vec![(Exited, 2)],
         (1, GivenUp) => vec![(Created, 2)],
         (1, Exited | Created | Absent) => vec![(state, 2)],
-        (1, Dying | Running | Paused | Starting) => vec![(state, 2)],
-        (phase, Paused) if phase == decided => vec![(Stopping, 1)],
+        (1, Dying | Running | Paused | Doomed | Starting) => vec![(state, 2)],
+        (phase, Paused | Doomed) if phase == decided => vec![(Ordered, 1)],
         _ => start(answer, phase, state),
     }
 }
@@ -215,9 +234,10 @@ fn remove_force(phase: Phase, state: State) -> Vec<(State, Phase)> {
     match state {
         Absent => vec![(Absent, DONE)],
         Created | Exited => vec![(Absent, DONE)],
-        Starting => vec![(Created, 1), (GivenUp, 1), (Stopping, 1)],
-        Running | Paused | Dying => vec![(Stopping, 1)],
-        Stopping | GivenUp if phase == 0 => vec![(state, 1)],
+        Starting => vec![(Created, 1), (GivenUp, 1), (Ordered, 1)],
+        Running | Paused | Doomed | Dying => vec![(Ordered, 1)],
+        Ordered | Stopping | GivenUp if phase == 0 => vec![(state, 1)],
+        Ordered => vec![],
         Stopping => vec![(Exited, 1)],
         GivenUp => vec![(Created, 1)],
     }
@@ -225,10 +245,10 @@ fn remove_force(phase: Phase, state: State) -> Vec<(State, Phase)> {
 
 fn looks(state: State, word: Word) -> bool {
     match word {
-        Word::Created => matches!(state, Created | Starting | GivenUp),
-        Word::Running => matches!(state, Starting | Running | Dying),
-        Word::Paused => state == Paused,
-        Word::Stopping => matches!(state, Stopping | GivenUp | Dying),
+        Word::Created => matches!(state, Created | Starting | Ordered | GivenUp),
+        Word::Running => matches!(state, Starting | Running | Dying | Ordered),
+        Word::Paused => matches!(state, Paused | Doomed | Ordered),
+        Word::Stopping => matches!(state, Ordered | Stopping | GivenUp | Dying),
         Word::Exited => state == Exited,
         // The moment before it is gone.
         Word::Removing => matches!(state, Absent | Created | Exited),
@@ -236,6 +256,10 @@ fn looks(state: State, word: Word) -> bool {
 }
 
 /// What happens without a verb.
-pub(super) fn by_itself(state: State) -> Option<State> {
-    (state == Dying).then_some(Exited)
+pub(super) fn by_itself(state: State) -> &'static [State] {
+    match state {
+        Dying => &[Exited],
+        Ordered => &[Stopping],
+        _ => &[],
+    }
 }
