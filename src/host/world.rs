@@ -17,6 +17,7 @@ use super::pins::{self, Pin};
 use super::runtime::Command;
 use super::{cgroup, gone_is_good, idmapped, inside};
 use crate::image::{self, overlay::Writable};
+use crate::store;
 use crate::store::copy_tree::{Shift, copy_shifted};
 use crate::store::copy_up::{FirstUse, copy_up};
 use crate::sys::exec::Exec;
@@ -372,7 +373,7 @@ impl World for Host {
     }
 
     fn remove_tree(&mut self, path: &Path) -> io::Result<()> {
-        gone_is_good(fs::remove_dir_all(path))
+        gone_is_good(store::empty_and_remove(path))
     }
 
     fn run_runtime(&mut self, command: &Command, time: Duration) -> io::Result<()> {

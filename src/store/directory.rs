@@ -84,6 +84,9 @@ pub(super) fn sync_names(path: &Path) -> Result<(), StoreError> {
         .map_err(StoreError::io("sync directory", path))
 }
 
+/// How often a directory is emptied that is not empty then.
+const TRIES: usize = 16;
+
 /// Reads a regular file of at most `limit` bytes; never waits for a FIFO and follows no link.
 ///
 /// # Errors
@@ -113,7 +116,7 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// The first that was met; what could be removed is gone.
 pub fn remove_tree(path: &Path) -> Result<(), StoreError> {
     let removed = match fs::symlink_metadata(path) {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(found) if found.is_dir() => empty_and_remove(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };
@@ -122,5 +125,42 @@ pub fn remove_tree(path: &Path) -> Result<(), StoreError> {
             Err(StoreError::io("remove", path)(error))
         }
         _ => Ok(()),
+    }
+}
+
+/// Removes a directory with all in it. Others may write into it meanwhile, such as a stop that asks for a timeout; none of
+/// them does so for long.
+///
+/// # Errors
+/// As fs::remove_dir_all.
+pub(crate) fn empty_and_remove(path: &Path) -> io::Result<()> {
+    for _ in 0..TRIES {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            removed => return removed,
+        }
+    }
+    fs::remove_dir_all(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_others_write_into_is_removed() {
+        let base = std::env::temp_dir().join(format!("unitbox-remove-{}", std::process::id()));
+        for _ in 0..200 {
+            fs::create_dir_all(base.join("run")).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    for file in 0..TRIES / 2 {
+                        let _ = fs::write(base.join(format!("run/{file}")), "10");
+                    }
+                });
+                remove_tree(&base).unwrap();
+            });
+            assert!(!base.exists());
+        }
     }
 }

@@ -22,6 +22,7 @@ use crate::types::{ContainerId, ContainerName};
 
 pub use container::{Listed, create, list, load, remove, removing, rename, sweep};
 pub use dependents::{add_dependent, dependents, remove_dependent};
+pub(crate) use directory::empty_and_remove;
 pub use directory::{ensure_private, read_bounded, remove_tree, write_atomic};
 pub use lock::{ContainerLock, forget_lock, lock, try_lock};
 pub use lookup::{lookup, name_of, unique_prefix};
