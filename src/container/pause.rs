@@ -10,6 +10,7 @@ use super::{ContainerError, Site, events};
 use crate::api::Payload;
 use crate::api::event::EventKind;
 use crate::definition::Definition;
+use crate::store;
 
 /// Longest time between the order and the last process that stands still, or runs again.
 const TIME: Duration = Duration::from_secs(10);
@@ -20,6 +21,8 @@ const LOOK: Duration = Duration::from_millis(2);
 /// # Errors
 /// It does not run, or is frozen already ([`ContainerError::State`]); or the kernel did not.
 pub fn pause(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    // Of two at once, one finds it done.
+    let _lock = store::lock(site.layout, &definition.id)?;
     let seen = observe(site.layout, site.manager, definition)?;
     let payload = payload_of(site.layout, &definition.id);
     match (seen.state, payload) {
@@ -52,6 +55,7 @@ fn not_running(state: State) -> ContainerError {
 /// # Errors
 /// It is not paused ([`ContainerError::State`]), or systemd or the kernel did not.
 pub fn unpause(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    let _lock = store::lock(site.layout, &definition.id)?;
     let seen = observe(site.layout, site.manager, definition)?;
     if seen.state != State::Paused {
         return Err(ContainerError::State(format!(
