@@ -7,8 +7,8 @@ use crate::definition::Definition;
 use crate::store;
 use crate::types::ContainerName;
 
-/// Renames a container. The unit of one that runs keeps its name as long as it is up; until the next start it has the new
-/// one as an alias.
+/// Renames a container. The unit of one that runs, or waits for its start, keeps its name as long as it is up; until the
+/// next start it has the new one as an alias.
 ///
 /// # Errors
 /// It can be renamed neither so nor so in its state, others depend on it, the name is taken, or the records cannot be
@@ -31,7 +31,7 @@ pub fn rename(
     let runs = match seen.state {
         State::Created | State::Exited if seen.monitor == 0 => false,
         // A transient unit cannot be written anew.
-        State::Running | State::Paused if !old.options.remove => true,
+        State::Initialized | State::Running | State::Paused if !old.options.remove => true,
         state => {
             return Err(ContainerError::State(format!(
                 "renaming container {id}: it is {}; its unit keeps the name, stop it first",

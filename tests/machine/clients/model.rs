@@ -102,7 +102,12 @@ pub(super) fn steps(verb: Verb, answer: Answer, phase: Phase, state: State) -> V
         },
         (Verb::Run | Verb::Start, Done | Overtaken) => start(answer, phase, state),
         (Verb::Run | Verb::Start, Improper) => here(matches!(state, Paused | Doomed | Absent)),
-        (Verb::Restart, Improper) => here(matches!(state, Paused | Doomed | Absent)),
+        (Verb::Restart, Improper) => match (phase, state) {
+            // Others have started and frozen, or removed, what it had stopped.
+            (0 | 2, Paused | Doomed | Absent) => vec![(state, DONE)],
+            (2, _) => vec![],
+            _ => restart(answer, phase, state),
+        },
         (Verb::Restart, Done | Overtaken) => restart(answer, phase, state),
         (Verb::Stop, Done) => stop(phase, state),
         (Verb::Kill, Done) => match state {

@@ -80,6 +80,8 @@ const VERBS: &[&str] = &[
     "attach --sig-proxy=false ${P}a",
     "mount ${P}a >/dev/null",
     "unmount ${P}a",
+    "rename ${P}a ${P}c",
+    "update ${P}a",
 ];
 
 fn sequence(name: String, steps: impl IntoIterator<Item = String>) -> Sequence {

@@ -34,6 +34,19 @@ pub(super) const OTHERS: &[(&str, &[&str])] = &[
             "$E rm -f -t 0 ${P}a",
         ],
     ),
+    (
+        "rename of one that waits for its start",
+        &[
+            "$E create --name ${P}a $R stamp run",
+            "$E init ${P}a",
+            "$E rename ${P}a ${P}b",
+            "$E start ${P}b",
+            "$E exec ${P}b true",
+            "$E stop -t 5 ${P}b",
+            "$E start ${P}b",
+            "$E rm -f -t 0 ${P}b",
+        ],
+    ),
     ("rename of what is not there", &["$E rename ${P}a ${P}b"]),
     (
         "rename to no name",
