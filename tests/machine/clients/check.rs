@@ -147,6 +147,13 @@ mod tests {
                 (5, 8, Verb::Create, Done),
                 (9, 10, Verb::Create, InUse),
             ],
+            // Too early to be frozen.
+            &[
+                (0, 1, Verb::Create, Done),
+                (2, 9, Verb::Start, Done),
+                (3, 4, Verb::Pause, Improper),
+                (5, 6, Verb::Look, Is(Word::Created)),
+            ],
             // A look in the middle of a stop.
             &[
                 (0, 1, Verb::Run, Done),

@@ -124,7 +124,8 @@ pub(super) fn steps(verb: Verb, answer: Answer, phase: Phase, state: State) -> V
         },
         // What it has frozen may be killed before it looks whether that holds.
         (Verb::Pause, Improper) => match (phase, state) {
-            (0, Starting | Running) => vec![(Paused, 1)],
+            (0, Starting) => vec![(Starting, DONE), (Paused, 1)],
+            (0, Running) => vec![(Paused, 1)],
             (0, _) => here(true),
             (_, Running | Paused | Doomed) => vec![],
             _ => here(true),
