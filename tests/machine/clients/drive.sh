@@ -5,7 +5,8 @@ set -u
 client=$1 RANDOM=$2 until=$((SECONDS + $3))
 shift 3
 names=("$@")
-R='--rootfs /usr/share/unitbox-lab/busybox'
+# A first process of a PID namespace is deaf to signals until it has its handlers, and may be frozen before.
+R='--pid=host --rootfs /usr/share/unitbox-lab/busybox'
 format='{{.State}}'
 verbs=(create run run start start start stop stop restart kill term pause unpause rm rmf exec exec ps ps inspect)
 
