@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
@@ -230,12 +229,7 @@ fn export_to(path: Option<&PathBuf>, host: &Host, definition: &Definition) -> Re
     };
     let shown = path.display().to_string();
     let mut options = File::options();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path);
+    let file = options.write(true).create(true).truncate(true).open(path);
     let mut to = BufWriter::new(file.map_err(|error| not_opened(&shown, &error))?);
     let exported = written(files::export(site, definition, &mut to), &mut to, &shown);
     if exported.is_err() && fs::symlink_metadata(path).is_ok_and(|about| about.is_file()) {

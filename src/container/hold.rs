@@ -20,7 +20,8 @@ use crate::types::ContainerId;
 /// # Errors
 /// It is made already, or cannot be made.
 pub fn init(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
-    let seen = observe(site.layout, site.manager, definition)?;
+    // The cleanup behind the run before would take our request with it.
+    let (_, seen) = start::once_over(site, definition)?;
     match seen.state {
         State::Created | State::Exited if seen.monitor == 0 => {}
         _ => {

@@ -94,7 +94,10 @@ pub(super) fn launch(
 
 /// Waits for the end of a run that is ending: a start now would be no start, and a stop might hit the run that another
 /// has begun meanwhile. One that systemd does not end is stopped.
-fn once_over(
+///
+/// # Errors
+/// systemd cannot be asked.
+pub(super) fn once_over(
     site: Site<'_>,
     definition: &Definition,
 ) -> Result<(UnitStatus, Observation), ContainerError> {

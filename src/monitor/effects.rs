@@ -24,7 +24,7 @@ use crate::host;
 use crate::host::failpoint::{self, Who};
 use crate::host::world::{Durability, Host, World};
 use crate::lifecycle::{Effect, Event, Finish, State};
-use crate::sys::process::{die_like, exit_now, start_ticks};
+use crate::sys::process::{die_like, exit_now, is_deaf_to, start_ticks};
 use crate::sys::time::{boottime, realtime};
 use crate::types::{ExitStatus, NO_RESTART, RestartPolicy, Signal};
 
@@ -250,12 +250,28 @@ impl Monitor {
 
     fn signal(&mut self, signal: Signal) {
         let Some(payload) = &self.payload else { return };
+        let number = i32::from(signal.number());
+        let is_deaf = signal != Signal::KILL && is_deaf_to(payload.pid, number).unwrap_or(false);
+        self.unheard = is_deaf.then_some(signal);
         if let Some(pidfd) = &payload.pidfd {
-            match pidfd.send_signal(i32::from(signal.number())) {
+            match pidfd.send_signal(number) {
                 // It has just ended.
                 Err(error) if error.raw_os_error() == Some(nix::libc::ESRCH) => {}
                 result => warn("signal the payload", result),
             }
+        }
+    }
+
+    /// A payload that was told to stop before it had its handlers has not heard that. It hears it as soon as it can.
+    pub(super) fn signal_again(&mut self) {
+        let (Some(signal), Some(payload)) = (self.unheard, &self.payload) else {
+            return;
+        };
+        match is_deaf_to(payload.pid, i32::from(signal.number())) {
+            Ok(true) => {}
+            Ok(false) => self.signal(signal),
+            // It is gone.
+            Err(_) => self.unheard = None,
         }
     }
 

@@ -23,9 +23,13 @@ use crate::sys::move_data::pipe;
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::process::{Child, How, Pidfd};
 use crate::sys::time::boottime;
+use crate::types::Signal;
 
 /// While the journal cannot be reached it is tried again this often.
 const RETRY: Duration = Duration::from_millis(200);
+
+/// How often a payload that was deaf to a signal is looked at.
+const DEAF: Duration = Duration::from_millis(50);
 
 const SIGNALS: u64 = 0;
 const RUN_DIR: u64 = 1;
@@ -69,6 +73,8 @@ pub(super) struct Monitor {
     pub(super) events: VecDeque<Event>,
     pub(super) worker: Option<Worker>,
     pub(super) payload: Option<Payload>,
+    /// The signal that the payload was deaf to when it was sent.
+    pub(super) unheard: Option<Signal>,
     /// Children that ended before we knew whose they are.
     pub(super) unknown: Vec<(i32, How)>,
     pub(super) launch: Option<Launch>,
@@ -121,6 +127,7 @@ impl Monitor {
             events: VecDeque::new(),
             worker: None,
             payload: None,
+            unheard: None,
             unknown: Vec::new(),
             launch: None,
             ends: Some(ContainerEnds {
@@ -259,6 +266,8 @@ impl Monitor {
                 self.poller.add(token, fd, interest)?;
             }
         }
+        let deaf = self.unheard.map(|_| DEAF);
+        timeout = timeout.into_iter().chain(deaf).min();
         self.poller.remove(CONSOLE);
         if console == console::Wait::Nothing {
             timeout = Some(Duration::ZERO);
@@ -306,6 +315,7 @@ impl Monitor {
             self.collect_run_dir();
         }
         self.collect_clients();
+        self.signal_again();
         if self.machine.deadline().is_some_and(|at| boottime() >= at) {
             self.events.push_back(Event::Tick);
         }

@@ -216,6 +216,28 @@ fn ticks_of(stat: &str) -> Option<u64> {
     field(stat, 22)?.parse().ok()
 }
 
+/// Whether a signal that a process is sent now would be lost: it is the first one of its PID namespace, and neither handles
+/// the signal nor holds it back (pid_namespaces(7)).
+///
+/// # Errors
+/// It is gone.
+pub fn is_deaf_to(pid: i32, signal: i32) -> io::Result<bool> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    Ok(is_deaf(&status, signal))
+}
+
+/// The same by what proc_pid_status(5) says.
+fn is_deaf(status: &str, signal: i32) -> bool {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let has = |name: &str| {
+        let set = field(name).and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+        set.is_some_and(|set| set >> (signal - 1) & 1 == 1)
+    };
+    let pids = field("NSpid:").unwrap_or_default().split_whitespace();
+    let is_first = pids.skip(1).last() == Some("1");
+    is_first && !has("SigCgt:") && !has("SigBlk:")
+}
+
 /// The PID of a process's parent.
 ///
 /// # Errors
@@ -288,6 +310,31 @@ mod tests {
 
     fn end_of(work: impl FnOnce() -> i32) -> How {
         fork_worker(work).unwrap().wait().unwrap()
+    }
+
+    #[test]
+    fn who_is_deaf() {
+        let status = |pids: &str, blocked: u64, caught: u64| {
+            format!(
+                "Name:\ta\nNSpid:\t{pids}\nSigBlk:\t{blocked:016x}\nSigIgn:\t{:016x}\nSigCgt:\t{caught:016x}\n",
+                u64::MAX
+            )
+        };
+        let term = 1 << (libc::SIGTERM - 1);
+        for (pids, blocked, caught, deaf) in [
+            ("77\t1", 0, 0, true),
+            ("77\t1", 0, term, false),
+            ("77\t1", term, 0, false),
+            ("77\t1", !term, !term, true),
+            ("77\t5", 0, 0, false),
+            ("77\t5\t1", 0, 0, true),
+            ("1", 0, 0, false),
+        ] {
+            let status = status(pids, blocked, caught);
+            assert_eq!(is_deaf(&status, libc::SIGTERM), deaf, "{status}");
+        }
+        assert!(!is_deaf_to(std::process::id() as i32, libc::SIGTERM).unwrap());
+        assert!(!is_deaf("", libc::SIGTERM));
     }
 
     #[test]

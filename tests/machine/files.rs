@@ -326,7 +326,7 @@ fn an_export_is_the_tree() {
         lab.sh(&format!(
             "{engine} create --name c --network none -v /opt/h:/vol localhost/files true >/dev/null
             {engine} export c | tar -tv --numeric-owner --full-time | grep -vE ' (etc/(hosts|hostname|resolv.conf|mtab)|dev/|proc/|sys/|run/.*)$'
-            {engine} export -o /opt/e.tar c; tar -xOf /opt/e.tar d/f; {engine} export -o /no/dir c 2>&1; {engine} export -o a:b c 2>&1
+            {engine} export -o /opt/e.tar c; tar -xOf /opt/e.tar d/f; stat -c %a /opt/e.tar; rm /opt/e.tar; {engine} export -o /no/dir c 2>&1; {engine} export -o a:b c 2>&1
             {engine} export nosuch 2>&1; script -qec '{engine} export c' /dev/null; {engine} rm c >/dev/null"
         ))
         .ok()

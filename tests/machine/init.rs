@@ -68,3 +68,20 @@ fn all(lab: &Lab) {
     lab.sh("! ls /run/systemd/system/unitbox-*.service 2>/dev/null")
         .ok();
 }
+
+/// The run before is still being cleaned up, which takes all of it away but not what asks for the next one.
+#[test]
+fn one_that_is_cleaned_up_waits_for_its_start_too() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh("mkdir /opt/hooks").ok();
+    lab.write(
+        "/opt/hooks/slow.json",
+        r#"{"version":"1.0.0","hook":{"path":"/usr/bin/sleep","args":["sleep","2"]},"when":{"always":true},"stages":["poststop"]}"#,
+    );
+    lab.sh(&format!(
+        "unitbox run -d --name late --hooks-dir /opt/hooks {ROOTFS} stamp run
+        unitbox kill late; unitbox wait late; timeout 20 unitbox init late"
+    ))
+    .ok();
+    assert_eq!(state(&lab, "late"), "initialized false 0 activating");
+}

@@ -264,3 +264,18 @@ fn a_payload_that_ignores_a_signal_lives() {
     ))
     .ok();
 }
+
+/// A payload that is the first process of its PID namespace loses what comes before it has its handlers.
+#[test]
+fn a_stop_right_behind_a_start_is_heard() {
+    let lab = Lab::boot(Suite::Trixie);
+    let seen = lab.sh(&format!(
+        "for runtime in runc crun; do
+            unitbox run -d --name $runtime --runtime $runtime {ROOTFS} sh -c 'sleep 1; trap \"exit 7\" TERM; while :; do sleep 0.1; done' >/dev/null
+            unitbox stop $runtime; unitbox inspect -f '{{{{.State.ExitCode}}}}' $runtime
+        done
+        unitbox run -d --name twice -v /opt:/opt {ROOTFS} sh -c 'trap \"echo heard >>/opt/heard; [ -e /opt/go ] && exit 0\" TERM; while :; do sleep 0.1; done' >/dev/null
+        sleep 0.5; unitbox stop -t 2 twice; cat /opt/heard"
+    ));
+    assert_eq!(seen.ok(), "runc\n7\ncrun\n7\ntwice\nheard");
+}
