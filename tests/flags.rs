@@ -134,15 +134,12 @@ fn the_list_is_whole() {
     }
 }
 
-/// Flags of later versions: images that are pulled, health, bridge networks,
+/// Flags of later versions: images that are pulled, bridge networks,
 /// pods. Nothing else may join them.
 #[test]
 fn only_what_is_for_later_is_put_off() {
-    const LATER: &str = "arch authfile disable-content-trust expose health-cmd \
-        health-interval health-log-destination health-max-log-count health-max-log-size health-on-failure \
-        health-retries health-start-period health-startup-cmd health-startup-interval health-startup-retries \
-        health-startup-success health-startup-timeout health-timeout init-ctr ip ip6 mac-address network-alias \
-        no-healthcheck os platform pod pod-id-file publish publish-all pull quiet \
+    const LATER: &str = "arch authfile disable-content-trust expose init-ctr ip ip6 mac-address network-alias \
+        os platform pod pod-id-file publish publish-all pull quiet \
         replace retry retry-delay sdnotify tls-verify variant";
     let later: BTreeSet<&str> = LATER.split_whitespace().collect();
     for flag in flags() {

@@ -169,6 +169,8 @@ pub struct Event<'a> {
     pub labels: &'a str,
     /// Of the payload, or of a command.
     pub exit_code: Option<i32>,
+    /// What is known of its health, if that is what is told.
+    pub health: Option<&'a str>,
 }
 
 impl Event<'_> {
@@ -179,6 +181,9 @@ impl Event<'_> {
         let mut text = format!("MESSAGE=container {word} {}", self.name);
         if let Some(code) = self.exit_code {
             let _ = write!(text, " (exit code {code})\n{EXIT_CODE}={code}");
+        }
+        if let Some(health) = self.health {
+            let _ = write!(text, " ({health})\n{HEALTH}={health}");
         }
         let id = self.kind.message_id();
         let _ = write!(
@@ -248,6 +253,7 @@ mod tests {
             of: Some(("0123456789abcdef", "busybox")),
             labels: &labels(&all),
             exit_code: Some(7),
+            health: None,
         };
         let text = event.render();
         let fields: Vec<&str> = text.lines().collect();

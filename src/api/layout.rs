@@ -194,6 +194,26 @@ impl Layout {
         self.run().join("runtime-check")
     }
 
+    /// What is known of the health, and the last checks; of the run that is, or was last.
+    pub fn health_file(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("health.json")
+    }
+
+    /// Somebody wants the health to be looked at now; it goes when that is done.
+    pub fn probe_request(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("probe")
+    }
+
+    /// The process of a health check, or of the startup check, as the runtime wants it.
+    pub fn probe_process(&self, id: &ContainerId, startup: bool) -> PathBuf {
+        let name = if startup {
+            "startup.json"
+        } else {
+            "probe.json"
+        };
+        self.bundle(id).join(name)
+    }
+
     /// Where a client that wants to be attached from the first instruction on listens.
     pub fn client_socket(&self, id: &ContainerId) -> PathBuf {
         self.run_container(id).join("client.sock")

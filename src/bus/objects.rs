@@ -109,12 +109,12 @@ impl ContainerObject {
     /// Empty: the container has no health check.
     #[zbus(property)]
     fn health(&self) -> String {
-        String::new()
+        self.get(|shown| shown.health.clone())
     }
 
     #[zbus(property)]
     fn health_failing_streak(&self) -> u32 {
-        0
+        self.get(|shown| shown.streak)
     }
 
     /// systemd counts it and is asked when somebody wants to know: no event costs more for it.

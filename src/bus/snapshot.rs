@@ -26,6 +26,8 @@ pub(super) struct Snapshot {
     pub(super) started: u64,
     pub(super) finished: u64,
     pub(super) image: String,
+    pub(super) health: String,
+    pub(super) streak: u32,
 }
 
 impl Snapshot {
@@ -45,6 +47,10 @@ impl Snapshot {
             },
             ..Self::default()
         };
+        if let Some(health) = &seen.health {
+            snapshot.health.clone_from(&health.status);
+            snapshot.streak = health.streak;
+        }
         snapshot.set_exit(seen.exit.as_ref());
         if seen.started != 0 {
             snapshot.started = seen.started;
@@ -77,7 +83,9 @@ impl Snapshot {
         text("Name", &self.name, &before.name);
         text("State", &self.state, &before.state);
         text("Image", &self.image, &before.image);
+        text("Health", &self.health, &before.health);
         let numbers = [
+            ("HealthFailingStreak", self.streak, before.streak),
             ("Pid", self.pid, before.pid),
             ("ExitCode", self.exit_code, before.exit_code),
             ("ExitSignal", self.exit_signal, before.exit_signal),

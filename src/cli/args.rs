@@ -7,8 +7,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
 use super::{
-    attach, containers, events, examples, exec, files, info, init, inspect, kill, logs, objects,
-    pause, ps, restart, rm, start, stats, stop, streams, top, trace, verify, wait,
+    attach, containers, events, examples, exec, files, healthcheck, info, init, inspect, kill,
+    logs, objects, pause, ps, restart, rm, start, stats, stop, streams, top, trace, verify, wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -82,6 +82,7 @@ fn grammar(build: Build) -> Command {
         .subcommand(container(build))
         .subcommands(image_verbs())
         .subcommands(objects::verbs())
+        .subcommand(healthcheck::command())
         .subcommands(other_verbs())
 }
 

@@ -64,6 +64,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
             "unitbox exec -u 1000 -w /www web ls -l",
         ],
     ),
+    ("healthcheck run", &["unitbox healthcheck run web"]),
     ("image exists", &["unitbox image exists busybox"]),
     (
         "image inspect",

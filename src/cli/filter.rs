@@ -30,7 +30,9 @@ enum Condition {
     /// Made after this time.
     Since(u64),
     Volume(Vec<String>),
-    /// What no container has: health, networks, pods.
+    /// One of these words; `none` without a check.
+    Health(Vec<String>),
+    /// What no container has: networks, pods.
     Never,
     /// One of these restart policies.
     RestartPolicy(Vec<String>),
@@ -124,7 +126,8 @@ fn condition(key: &str, values: &[&str], layout: &Layout, now: u64) -> Result<Co
         "since" | "after" => Condition::Since(made(layout, last)?),
         "until" => Condition::Before(until(last, now)?),
         "volume" => Condition::Volume(owned()),
-        "health" | "network" | "pod" => Condition::Never,
+        "health" => Condition::Health(owned()),
+        "network" | "pod" => Condition::Never,
         "restart-policy" => {
             const POLICIES: [&str; 5] = ["none", "no", "always", "on-failure", "unless-stopped"];
             match values.iter().find(|value| !POLICIES.contains(value)) {
@@ -219,6 +222,11 @@ impl Condition {
                 let own = definition.options.restart;
                 let own = own.map_or("none", RestartPolicy::name);
                 names.iter().any(|name| name == own)
+            }
+            Self::Health(words) => {
+                let own = seen.health.as_ref();
+                let own = own.map_or("none", |health| health.status.as_str());
+                words.iter().any(|word| word == own)
             }
             Self::Never => false,
         }
@@ -321,6 +329,7 @@ mod tests {
             "until=1s",
             "until=4",
             "until=2030-01-01",
+            "health=none",
         ] {
             assert!(fits(&[good]), "{good}");
         }

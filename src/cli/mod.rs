@@ -13,6 +13,7 @@ mod exec;
 mod files;
 mod filter;
 mod foreground;
+mod healthcheck;
 mod images;
 mod info;
 mod init;
@@ -106,6 +107,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, CliError> {
 fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     match verb {
         "events" => events::run(args, host),
+        "healthcheck" => healthcheck::run(args, host),
         "info" => info::run(args, host),
         "load" => images::load(args, host),
         "images" => images::list(args, host),

@@ -21,7 +21,6 @@ const VERBS: &[(&str, &str)] = &[
     ("compose", UNITS),
     ("farm", REMOTE),
     ("generate", UNITS),
-    ("healthcheck", "health checks are not there yet"),
     ("history", "use skopeo inspect --config"),
     ("import", "use buildah from scratch, and buildah add"),
     ("kube", "use podman kube, or kubectl"),

@@ -177,6 +177,7 @@ pub(super) fn definition(name: &str) -> Box<Definition> {
 pub(super) fn seen(state: State, exit: Option<Exit>) -> Observation {
     Observation {
         state,
+        health: None,
         exit,
         pid: (state == State::Running).then_some(42),
         started: if state == State::Running {

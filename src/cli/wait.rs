@@ -7,8 +7,12 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use super::error::CliError;
 use super::{Host, args, output, ps, targets};
-use crate::container::observe::{State, observe};
+use crate::container::observe::{Observation, State, observe};
+use crate::container::prepare::defaults;
+use crate::container::sketch::sketch;
 use crate::container::{Site, wait};
+use crate::definition::Definition;
+use crate::plan::health;
 use crate::store;
 use crate::types::parse_duration;
 
@@ -54,12 +58,18 @@ pub(super) fn command() -> Command {
         .arg(ps::latest())
 }
 
-fn conditions(args: &ArgMatches) -> Result<Vec<State>, CliError> {
-    let mut states = Vec::new();
+/// What is waited for: any of these.
+struct Conditions {
+    states: Vec<State>,
+    health: Vec<String>,
+}
+
+fn conditions(args: &ArgMatches) -> Result<Conditions, CliError> {
+    let (mut states, mut health) = (Vec::new(), Vec::new());
     for word in args.get_many::<String>("condition").into_iter().flatten() {
         if matches!(word.as_str(), "healthy" | "unhealthy") {
-            let text = format!("condition {word}: this version has no health checks yet");
-            return Err(CliError::Usage(text));
+            health.push(word.clone());
+            continue;
         }
         match CONDITIONS.iter().find(|(known, _)| known == word) {
             Some((_, state)) => states.push(*state),
@@ -69,7 +79,7 @@ fn conditions(args: &ArgMatches) -> Result<Vec<State>, CliError> {
             }
         }
     }
-    Ok(states)
+    Ok(Conditions { states, health })
 }
 
 /// A span in Go's notation; a bare number counts milliseconds there.
@@ -84,7 +94,7 @@ fn interval(args: &ArgMatches) -> Result<Duration, CliError> {
 }
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
-    let (states, interval) = (conditions(args)?, interval(args)?);
+    let (wanted, interval) = (conditions(args)?, interval(args)?);
     let has_conditions = args.contains_id("condition");
     let mut names: Vec<String> = targets::texts(args, "containers")
         .map(str::to_owned)
@@ -113,7 +123,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     for name in there {
         let text = match name {
             None => "-1".to_owned(),
-            Some(name) if has_conditions => for_state(site, &name, &states, interval)?,
+            Some(name) if has_conditions => for_state(site, &name, &wanted, interval)?,
             Some(name) => match wait::wait(site, &name)? {
                 Some(exit) => exit.code_text(),
                 None => "0".to_owned(),
@@ -124,13 +134,25 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     Ok(0)
 }
 
+/// What runs has one on record; what does not, if its next run has.
+fn has_check(site: Site<'_>, definition: &Definition, seen: &Observation) -> bool {
+    let planned = || {
+        let image = sketch(site.layout, definition).image;
+        let image = image.as_ref().map(defaults).unwrap_or_default();
+        let plan = health::plan(&definition.options.health, &image.health);
+        plan.is_ok_and(|plan| plan.is_some())
+    };
+    seen.health.is_some() || planned()
+}
+
 /// Waits until a container is in one of these states; the exit code if that is its end.
 fn for_state(
     site: Site<'_>,
     name: &str,
-    states: &[State],
+    wanted: &Conditions,
     interval: Duration,
 ) -> Result<String, CliError> {
+    let states = &wanted.states;
     let id = store::lookup(site.layout, name)?;
     loop {
         let definition = match store::load(site.layout, &id) {
@@ -147,6 +169,16 @@ fn for_state(
         if states.contains(&seen.state) {
             let exit = seen.exit.filter(|_| seen.state == State::Exited);
             return Ok(exit.map_or_else(|| "-1".to_owned(), |exit| exit.code_text()));
+        }
+        if let Some(word) = wanted.health.first()
+            && !has_check(site, &definition, &seen)
+        {
+            let text = format!("cannot use condition {word:?}: container {id} has no healthcheck");
+            return Err(CliError::Usage(text));
+        }
+        let health = seen.health.filter(|_| seen.state == State::Running);
+        if health.is_some_and(|health| wanted.health.contains(&health.status)) {
+            return Ok("-1".to_owned());
         }
         site.manager.disconnect();
         thread::sleep(interval.max(Duration::from_millis(1)));

@@ -180,11 +180,12 @@ fn clear_files(layout: &Layout, id: &ContainerId, world: &mut dyn World) -> Vec<
             world.remove_tree(&overlays),
         );
     }
-    // The exit file stays, and so does the socket of a client that already waits for the next run.
+    // Exit and health stay, and so does the socket of a client that already waits for the next run.
     let mut kept = vec![
         layout.exit_file(id),
         layout.client_socket(id),
         layout.restart_request(id),
+        layout.health_file(id),
     ];
     let pins = layout.pins(id);
     if pins.exists() {

@@ -15,6 +15,7 @@ use crate::host::cgroup::check_unified;
 use crate::host::runtime::Runtime;
 use crate::image::{Hold, Image, Images};
 use crate::plan::conf::Conf;
+use crate::plan::health;
 use crate::store::{self, ContainerLock, StoreError};
 use crate::sys::{id::random_bytes, paths::Lock, time::realtime};
 use crate::types::{ContainerId, ContainerName, fits_journal};
@@ -92,6 +93,8 @@ pub(super) fn settle(
         Some(image) => image_source(image, wish)?,
         None => rootfs_source(wish)?,
     };
+    let said = image.as_ref().map(prepare::defaults).unwrap_or_default();
+    health::plan(&wish.options.health, &said.health)?;
     volumes::settle(layout, &mut wish.options, image.as_ref())?;
     if sweep {
         store::sweep(layout)?;

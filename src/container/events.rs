@@ -18,6 +18,7 @@ pub fn tell(definition: &Definition, kind: EventKind, exit_code: Option<i32>) {
         of: Some((definition.id.as_str(), image)),
         labels: &labels(&definition.options.labels),
         exit_code,
+        health: None,
     });
 }
 

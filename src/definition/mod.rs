@@ -7,6 +7,7 @@ mod dependencies;
 mod devices;
 mod etc;
 mod files;
+mod health;
 mod isolation;
 mod limits;
 mod log;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use devices::{Device, DeviceRule};
 pub use etc::{EtcOptions, HostEntry, check_tz};
 pub use files::{FileOptions, ImageVolumes, Secret, SecretUse};
+pub use health::{HealthCommand, HealthLog, HealthOptions};
 pub use isolation::{
     CapabilityWish, IsolationOptions, Namespace, Seccomp, SeccompPolicy, parse_capability,
     parse_sysctl,
@@ -177,6 +179,8 @@ pub struct Options {
     pub files: FileOptions,
     /// Namespaces, capabilities, labels.
     pub isolation: IsolationOptions,
+    /// How its health is looked at.
+    pub health: HealthOptions,
     /// Limits other than memory.
     pub limits: LimitOptions,
     /// Files of containers.conf(5).
@@ -262,6 +266,12 @@ pub enum DefinitionError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Something is to be done with an unhealthy container, and nothing tells whether it is.
+    #[error("cannot set on-failure action to {0} without a health check")]
+    ActionWithoutCheck(crate::types::OnFailure),
+    /// A startup check alone.
+    #[error("cannot set a startup healthcheck when there is no regular healthcheck")]
+    StartupWithoutCheck,
 }
 
 impl DefinitionError {
@@ -326,6 +336,7 @@ impl Options {
             return Err(DefinitionError::Conflict("--rm", "--restart"));
         }
         self.limits.check(self.memory)?;
+        self.health.check(self.remove)?;
         self.files.check()?;
         self.process.check(self)?;
         self.etc.check(self)?;

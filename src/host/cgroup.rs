@@ -22,6 +22,8 @@ const CGROUP2_MAGIC: u32 = 0x6367_7270;
 const MONITOR: &str = "monitor";
 /// The payload's group below the unit's.
 const PAYLOAD: &str = "payload";
+/// That of health checks below the payload's.
+pub const PROBE: &str = "unitbox-probe";
 /// Longest time between SIGKILL and the end of the last process of a group.
 const DEATH_TIME: Duration = Duration::from_secs(5);
 
@@ -120,6 +122,17 @@ impl UnitCgroup {
     /// The payload's group in the file system.
     pub fn payload_path(&self) -> PathBuf {
         self.path(PAYLOAD)
+    }
+
+    /// The group of health checks below the payload's.
+    pub fn probe_path(&self) -> PathBuf {
+        self.payload_path().join(PROBE)
+    }
+
+    /// Whether the payload is frozen, whoever did it.
+    pub fn is_frozen(&self) -> bool {
+        let events = fs::read_to_string(self.payload_path().join("cgroup.events"));
+        events.is_ok_and(|text| text.lines().any(|line| line == "frozen 1"))
     }
 
     /// The monitor's own group in the file system.

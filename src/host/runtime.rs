@@ -171,6 +171,22 @@ impl Runtime {
         self.with_log(layout, id, &files.log, &verb)
     }
 
+    /// The same in a group below the payload's, which must be there: whatever it starts can be told from the payload.
+    pub fn exec_in(
+        &self,
+        layout: &Layout,
+        id: &ContainerId,
+        files: &ExecFiles,
+        group: &str,
+    ) -> Command {
+        let mut command = self.exec(layout, id, files, false, 0);
+        let last = command.args.len() - 1;
+        command
+            .args
+            .splice(last..last, ["--cgroup".into(), group.into()]);
+        command
+    }
+
     /// Where below its state directory the runtime keeps what it may use again for other containers.
     pub fn cache(&self, layout: &Layout, id: &ContainerId) -> Option<PathBuf> {
         self.is_crun()

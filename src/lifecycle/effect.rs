@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Finish;
+use super::{Finish, Probe};
 use crate::types::Signal;
 
 /// One thing to do; none of them can fail in a way that the state machine would have to know at once.
@@ -28,6 +28,14 @@ pub enum Effect {
     KillPayload,
     /// Kill the worker or runtime that runs.
     AbortWorker,
+    /// Fork the worker that runs this command.
+    Probe(Probe),
+    /// Tell what is known of the health; whether its status is another than before.
+    TellHealth(bool),
+    /// Kill the probe that runs.
+    AbortProbe,
+    /// Ask systemd to end this run as one that has failed its watchdog, and to begin another.
+    AskForRestart,
     /// Write the exit file.
     WriteRecord,
     /// Fork the cleanup worker.

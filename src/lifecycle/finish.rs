@@ -1,7 +1,7 @@
 //! How the monitor itself ends: exactly as the payload did, but for ordered stops that went as ordered.
 
 use super::Run;
-use crate::types::{Ended, ExitStatus, NO_RESTART, RestartPolicy, Signal, StopKind};
+use crate::types::{Ended, ExitStatus, NO_RESTART, OnFailure, RestartPolicy, Signal, StopKind};
 
 /// The monitor's own end, which is what systemd sees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,6 +16,13 @@ impl Run {
     /// The payload's end, unless systemd would start the container again and must not: then one that it takes as such.
     pub fn finish(&self) -> Finish {
         let own = self.own_finish();
+        if self.unhealthy == OnFailure::Restart {
+            // To systemd this run has failed its watchdog; only this code would keep it from beginning another.
+            return match own {
+                Finish::Exit(NO_RESTART) => Finish::Exit(NO_RESTART - 1),
+                _ => own,
+            };
+        }
         if !self.is_restarted_after(own) {
             own
         } else if self.ends_for_good() {
@@ -30,21 +37,23 @@ impl Run {
     /// What Restart= makes of an end (systemd.service(5)), with the signals that are clean to it but forced by the unit.
     /// Behind a stop nothing is restarted; but one that systemd orders because of OOMPolicy= is none to it.
     fn is_restarted_after(&self, end: Finish) -> bool {
-        if self.stop != StopKind::None && !self.oom {
+        let own_stop = self.unhealthy == OnFailure::Stop;
+        if self.stop != StopKind::None && !self.oom && !own_stop {
             return false;
         }
         match self.restart {
-            RestartPolicy::No => false,
+            RestartPolicy::No => self.of_file && own_stop,
             RestartPolicy::OnFailure(_) => self.oom || end != Finish::Exit(0),
             RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
         }
     }
 
-    /// A user ended it; it could not even be started by a user; or it was restarted often enough.
+    /// A user ended it; it was stopped because it was unhealthy; it could not even be started by a user; or it was restarted often enough.
     fn ends_for_good(&self) -> bool {
         let never_ran = matches!(self.ended, Some(Ended::Unstarted { .. }));
         let retries = self.restart.retries();
         self.killed_by_user
+            || self.unhealthy == OnFailure::Stop
             || (never_ran && self.restarts == 0)
             || (retries != 0 && self.restarts >= retries)
     }

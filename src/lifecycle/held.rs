@@ -54,6 +54,7 @@ impl Run {
                 vec![]
             }
             Event::Recorded | Event::CleanedUp | Event::CleanupKilled => vec![],
+            Event::ProbeRequested | Event::ProbeEnded(_) => vec![],
             Event::Drained | Event::Tick => vec![],
         }
     }
@@ -91,6 +92,7 @@ impl Run {
             }
             Event::Made | Event::StartRequested | Event::WaitKilled => vec![],
             Event::Recorded | Event::CleanedUp | Event::CleanupKilled => vec![],
+            Event::ProbeRequested | Event::ProbeEnded(_) => vec![],
             Event::Drained | Event::Tick => vec![],
         }
     }

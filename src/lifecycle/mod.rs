@@ -6,17 +6,21 @@
 mod effect;
 mod finish;
 mod graph;
+mod health;
 mod held;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use crate::types::{Ended, ExitCode, ExitStatus, RestartPolicy, Signal, StopKind};
+use crate::types::{
+    Ended, ExitCode, ExitStatus, HealthPolicy, OnFailure, RestartPolicy, Signal, StopKind,
+};
 
 pub use effect::Effect;
 pub use finish::Finish;
 pub use graph::{GraphError, order};
+pub use health::{Health, Probe, ProbeEnd, Verdict};
 
 /// Longest time that the last output may take to reach the journal once the payload is gone.
 pub const DRAIN_TIME: Duration = Duration::from_secs(5);
@@ -107,6 +111,10 @@ pub enum Event {
     CleanupKilled,
     /// All output has been moved.
     Drained,
+    /// Somebody wants the health to be looked at now.
+    ProbeRequested,
+    /// The probe that ran has ended.
+    ProbeEnded(ProbeEnd),
     /// A deadline of the state may have passed.
     Tick,
 }
@@ -127,6 +135,8 @@ pub struct Policy {
     pub stop_signal: Signal,
     /// How long that stop waits before SIGKILL.
     pub stop_timeout: StopTimeout,
+    /// How its health is looked at, if it is.
+    pub health: Option<HealthPolicy>,
 }
 
 impl Default for Policy {
@@ -134,6 +144,7 @@ impl Default for Policy {
         Self {
             stop_signal: Signal::TERM,
             stop_timeout: StopTimeout::After(Duration::from_secs(10)),
+            health: None,
         }
     }
 }
@@ -149,10 +160,16 @@ pub struct Run {
     pub stop: StopKind,
     /// What systemd does when it ends.
     pub restart: RestartPolicy,
+    /// The unit is that of a file, which may say Restart= itself.
+    pub of_file: bool,
     /// Restarts by that policy since the last start by anybody else.
     pub restarts: u32,
     /// A user's `kill` has ended the payload.
     pub killed_by_user: bool,
+    /// The health of the payload while it runs.
+    pub health: Option<Health>,
+    /// What was done because it was unhealthy.
+    pub unhealthy: OnFailure,
     /// The kernel's OOM killer has hit the payload.
     pub oom: bool,
     /// How the payload ended, once it has.
@@ -167,8 +184,11 @@ impl Run {
             policy: Policy::default(),
             stop: StopKind::None,
             restart: RestartPolicy::No,
+            of_file: false,
             restarts: 0,
             killed_by_user: false,
+            health: None,
+            unhealthy: OnFailure::None,
             oom: false,
             ended: None,
         };
@@ -194,14 +214,30 @@ impl Run {
             | State::Aborting
             | State::Held { .. }
             | State::Releasing { .. }
-            | State::Running
             | State::Exiting
             | State::Ended => None,
+            State::Running => self.probe_due(),
         }
     }
 
     /// Takes an event at a time and says what is to be done.
     pub fn step(&mut self, event: Event, now: Duration) -> Vec<Effect> {
+        let ran = self.state == State::Running;
+        let mut effects = self.dispatch(event, now);
+        match (ran, self.state == State::Running) {
+            (false, true) => {
+                self.health = self.policy.health.map(|policy| Health::begin(policy, now));
+            }
+            // What is being stopped, or has ended, is not looked at any more.
+            (true, false) if self.health.as_ref().is_some_and(Health::is_probed) => {
+                effects.insert(0, Effect::AbortProbe);
+            }
+            _ => {}
+        }
+        effects
+    }
+
+    fn dispatch(&mut self, event: Event, now: Duration) -> Vec<Effect> {
         match self.state.clone() {
             State::Preparing { attempt } => self.preparing(attempt, event),
             State::Aborting => self.aborting(event),
@@ -243,6 +279,7 @@ impl Run {
             Event::StopRequested(_) => self.abort(),
             // The payload died before the runtime said that it runs: its own report follows.
             Event::PayloadEnded(_) | Event::Tick => vec![],
+            Event::ProbeRequested | Event::ProbeEnded(_) => vec![],
             Event::Recorded | Event::CleanedUp | Event::CleanupKilled | Event::Drained => vec![],
         }
     }
@@ -264,6 +301,7 @@ impl Run {
             }
             Event::StartRequested | Event::WaitKilled => vec![],
             Event::StopRequested(_) | Event::PayloadEnded(_) | Event::Recorded => vec![],
+            Event::ProbeRequested | Event::ProbeEnded(_) => vec![],
             Event::CleanedUp | Event::CleanupKilled | Event::Drained | Event::Tick => vec![],
         }
     }
@@ -274,8 +312,14 @@ impl Run {
             Event::PayloadEnded(status) => self.payload_ended(status),
             Event::Made | Event::StartRequested | Event::WaitKilled => vec![],
             Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
+            Event::ProbeRequested => {
+                self.health.iter_mut().for_each(Health::ask);
+                self.probe(now)
+            }
+            Event::Tick => self.probe(now),
+            Event::ProbeEnded(end) => self.probed(end, now),
             Event::Recorded => vec![],
-            Event::CleanedUp | Event::CleanupKilled | Event::Drained | Event::Tick => vec![],
+            Event::CleanedUp | Event::CleanupKilled | Event::Drained => vec![],
         }
     }
 
@@ -337,6 +381,7 @@ impl Run {
             Event::StopRequested(_) | Event::Tick => vec![],
             Event::Made | Event::StartRequested | Event::WaitKilled => vec![],
             Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
+            Event::ProbeRequested | Event::ProbeEnded(_) => vec![],
             Event::Recorded => vec![],
             Event::CleanedUp | Event::CleanupKilled | Event::Drained => vec![],
         }
@@ -365,6 +410,7 @@ impl Run {
             Event::StopRequested(_) | Event::Tick => vec![],
             Event::Made | Event::StartRequested | Event::WaitKilled => vec![],
             Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
+            Event::ProbeRequested | Event::ProbeEnded(_) => vec![],
             Event::Recorded => vec![],
             Event::CleanedUp | Event::CleanupKilled | Event::Drained => vec![],
         }
@@ -396,7 +442,7 @@ impl Run {
             Event::StopRequested(_) => vec![],
             Event::Made | Event::StartRequested | Event::WaitKilled => vec![],
             Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => vec![],
-            Event::PayloadEnded(_) => vec![],
+            Event::PayloadEnded(_) | Event::ProbeRequested | Event::ProbeEnded(_) => vec![],
             Event::CleanedUp | Event::CleanupKilled | Event::Drained | Event::Tick => vec![],
         }
     }
@@ -431,7 +477,7 @@ impl Run {
             Event::StopRequested(_) | Event::PayloadEnded(_) | Event::Recorded => return vec![],
             Event::Made | Event::StartRequested | Event::WaitKilled => return vec![],
             Event::Started | Event::PrepareFailed(..) | Event::PrepareKilled => return vec![],
-            Event::CleanupKilled => return vec![],
+            Event::CleanupKilled | Event::ProbeRequested | Event::ProbeEnded(_) => return vec![],
         }
         if *attempt > 0 || drain_until.is_some() {
             return vec![];

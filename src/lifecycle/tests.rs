@@ -1,5 +1,5 @@
 use super::*;
-use crate::types::NO_RESTART;
+use crate::types::{NO_RESTART, Rhythm};
 
 const NOW: Duration = Duration::from_secs(100);
 
@@ -24,6 +24,8 @@ fn events() -> Vec<(&'static str, Event)> {
         ("cleaned", Event::CleanedUp),
         ("cleanup-killed", Event::CleanupKilled),
         ("drained", Event::Drained),
+        ("ask-probe", Event::ProbeRequested),
+        ("probed", Event::ProbeEnded(ProbeEnd::Failed)),
         ("tick", Event::Tick),
     ]
 }
@@ -59,6 +61,7 @@ fn states() -> Vec<(&'static str, State)> {
             },
         ),
         ("running", State::Running),
+        ("running-probed", State::Running),
         (
             "stopping",
             State::Stopping {
@@ -133,6 +136,23 @@ fn show(run: &Run, effects: &[Effect]) -> String {
     format!("{state} [{}]", effects.join(" "))
 }
 
+/// One failure makes it unhealthy, which stops it; a probe runs.
+fn probed() -> Health {
+    let policy = HealthPolicy {
+        rhythm: Rhythm {
+            interval: Some(Duration::from_secs(5)),
+            timeout: Duration::from_secs(1),
+        },
+        retries: 1,
+        start_period: Duration::ZERO,
+        startup: None,
+        on_failure: OnFailure::Stop,
+    };
+    let mut health = Health::begin(policy, NOW);
+    health.start(NOW).unwrap();
+    health
+}
+
 /// Every state and every event, against the table beside this file.
 #[test]
 fn the_table_is_total_and_as_written() {
@@ -145,6 +165,9 @@ fn the_table_is_total_and_as_written() {
             };
             if matches!(state, State::Cleaning { .. }) {
                 run.ended = Some(Ended::Payload(ExitStatus::Exited(7)));
+            }
+            if state_name == "running-probed" {
+                run.health = Some(probed());
             }
             let before = run.clone();
             let effects = run.step(event, NOW);
@@ -306,4 +329,73 @@ fn ready_goes_out_before_the_end_of_a_short_run() {
         effects.extend(run.step(event, NOW));
     }
     assert_eq!(effects, [Effect::Ready, Effect::WriteRecord]);
+}
+
+/// What is done with an unhealthy payload, its effects, how the payload ends, and how the monitor ends then, without and
+/// with Restart=always.
+#[test]
+fn an_unhealthy_payload_ends_as_its_policy_says() {
+    let term = ExitStatus::Signaled(Signal::TERM);
+    let kill = ExitStatus::Signaled(Signal::KILL);
+    let own = ExitStatus::Exited(NO_RESTART);
+    let signal = Effect::Signal(Signal::KILL);
+    let (killed, zero) = (Finish::Signal(Signal::KILL), Finish::Exit(0));
+    let for_good = Finish::Exit(NO_RESTART);
+    for (action, effect, end, without, always) in [
+        (OnFailure::Kill, signal, kill, killed, killed),
+        (OnFailure::Stop, Effect::Thaw, term, zero, for_good),
+        (OnFailure::Restart, Effect::AskForRestart, term, zero, zero),
+        (
+            OnFailure::Restart,
+            Effect::AskForRestart,
+            own,
+            Finish::Exit(NO_RESTART - 1),
+            Finish::Exit(NO_RESTART - 1),
+        ),
+    ] {
+        for (restart, expected) in [
+            (RestartPolicy::No, without),
+            (RestartPolicy::Always, always),
+        ] {
+            let mut health = probed();
+            health.policy.on_failure = action;
+            let mut run = Run {
+                state: State::Running,
+                health: Some(health),
+                restart,
+                ..Run::begin().0
+            };
+            let effects = run.step(Event::ProbeEnded(ProbeEnd::Failed), NOW);
+            assert_eq!(effects[0], Effect::TellHealth(true));
+            assert!(effects.contains(&effect), "{action}: {effects:?}");
+            assert_eq!(run.state == State::Running, action != OnFailure::Stop);
+            if action == OnFailure::Restart {
+                // systemd does it with its watchdog's signal; until then nothing is looked at.
+                assert_eq!(run.deadline(), None);
+                assert_eq!(run.step(Event::ProbeRequested, NOW), []);
+                assert_eq!(run.step(Event::ProbeEnded(ProbeEnd::Failed), NOW), []);
+                run.step(Event::StopRequested(None), NOW);
+            }
+            run.step(Event::PayloadEnded(end), NOW);
+            assert_eq!(run.finish(), expected, "{action} {restart}");
+        }
+    }
+}
+
+#[test]
+fn a_payload_that_runs_is_probed_until_it_is_stopped() {
+    let mut run = Run::begin().0;
+    run.policy.health = Some(probed().policy);
+    assert_eq!(run.step(Event::Started, NOW), [Effect::Ready]);
+    assert_eq!(run.deadline(), Some(NOW));
+    let begun = run.step(Event::Tick, NOW);
+    assert_eq!(begun, [Effect::Probe(Probe::Regular)]);
+    assert_eq!(run.deadline(), None);
+    let told = run.step(Event::ProbeEnded(ProbeEnd::Passed), NOW);
+    assert_eq!(told, [Effect::TellHealth(true)]);
+    let asked = run.step(Event::ProbeRequested, NOW);
+    assert_eq!(asked, [Effect::Probe(Probe::Regular)]);
+    let stopped = run.step(Event::StopRequested(None), NOW);
+    assert_eq!(stopped[0], Effect::AbortProbe);
+    assert_eq!(run.step(Event::ProbeRequested, NOW), []);
 }

@@ -45,6 +45,10 @@ impl Monitor {
                 Effect::Thaw => warn("thaw the payload", self.context.cgroup.thaw_payload()),
                 Effect::KillPayload => self.kill_payload(),
                 Effect::AbortWorker => self.abort_worker(),
+                Effect::Probe(probe) => self.probe(probe),
+                Effect::TellHealth(changed) => self.tell_health(changed),
+                Effect::AbortProbe => self.abort_probe(),
+                Effect::AskForRestart => self.ask_for_restart(),
                 Effect::WriteRecord => self.write_record(),
                 Effect::Cleanup => self.clean_up(),
                 Effect::Drain => self.drain(),
@@ -195,7 +199,10 @@ impl Monitor {
         };
         payload.started = now();
         self.write_payload_file(false);
-        notify::ready("running");
+        notify::ready(match self.machine.policy.health {
+            Some(_) => "running, starting",
+            None => "running",
+        });
         self.tell(EventKind::Start, None);
         if self.clients.iter().any(|client| client.number == 0) {
             self.tell(EventKind::Attach, None);
@@ -204,17 +211,22 @@ impl Monitor {
 
     /// Tells the journal what happens; whose it is journald adds (LogExtraFields=).
     pub(super) fn tell(&self, kind: EventKind, exit_code: Option<i32>) {
+        self.tell_with(kind, exit_code, None);
+    }
+
+    pub(super) fn tell_with(&self, kind: EventKind, exit_code: Option<i32>, health: Option<&str>) {
         host::journal::tell(&event::Event {
             kind,
             name: self.context.name.as_str(),
             of: Some((self.context.id.as_str(), "")),
             labels: self.launch.as_ref().map_or("", |launch| &launch.labels),
             exit_code,
+            health,
         });
     }
 
     /// Tells whoever watches that the payload runs, or was told to stop.
-    fn write_payload_file(&self, stopping: bool) {
+    pub(super) fn write_payload_file(&self, stopping: bool) {
         let Some(payload) = &self.payload else { return };
         let file = Payload {
             pid: payload.pid,

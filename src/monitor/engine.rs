@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::client::{self, Client, Ends, First};
 use super::console::{self, Console};
+use super::health::Looking;
 use super::k8s_file::K8sFile;
 use super::launch::Launch;
 use super::mirror::Mirror;
@@ -72,6 +73,9 @@ pub(super) struct Monitor {
     pub(super) machine: Run,
     pub(super) events: VecDeque<Event>,
     pub(super) worker: Option<Worker>,
+    pub(super) looking: Option<Looking>,
+    /// How long the last look took.
+    pub(super) took: Option<Duration>,
     pub(super) payload: Option<Payload>,
     /// The signal that the payload was deaf to when it was sent.
     pub(super) unheard: Option<Signal>,
@@ -126,6 +130,8 @@ impl Monitor {
             machine: Run::begin().0,
             events: VecDeque::new(),
             worker: None,
+            looking: None,
+            took: None,
             payload: None,
             unheard: None,
             unknown: Vec::new(),
@@ -186,6 +192,7 @@ impl Monitor {
         let (machine, effects) = Run::begin();
         self.machine = machine;
         self.machine.restart = self.context.restart;
+        self.machine.of_file = self.context.deployed.is_some();
         self.perform(effects);
         loop {
             while let Some(event) = self.events.pop_front() {
@@ -323,6 +330,7 @@ impl Monitor {
 
     fn collect_run_dir(&mut self) {
         let (mut recorded, mut asked, mut limited, mut came) = (false, false, false, false);
+        let mut probe = false;
         let limits = &mut self.limits;
         self.notices.read(|notice| match notice {
             Notice::Written(watch) => {
@@ -332,11 +340,13 @@ impl Monitor {
             Notice::Came(name) => {
                 recorded |= name == b"exit";
                 asked |= name == b"stop-timeout";
+                probe |= name == b"probe";
                 came |= name.starts_with(LATER.as_bytes());
             }
             Notice::Any => {
                 limits.note(None);
                 (recorded, asked, limited, came) = (true, true, true, true);
+                probe = true;
             }
         });
         if limited {
@@ -351,6 +361,10 @@ impl Monitor {
             && let Some(timeout) = self.requested_timeout()
         {
             self.events.push_back(Event::StopRequested(Some(timeout)));
+        }
+        if probe && fs::exists(self.context.layout.probe_request(&self.context.id)).unwrap_or(false)
+        {
+            self.events.push_back(Event::ProbeRequested);
         }
         if recorded && fs::exists(self.context.layout.exit_file(&self.context.id)).unwrap_or(false)
         {

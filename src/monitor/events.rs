@@ -89,6 +89,13 @@ impl Monitor {
             };
             self.events.push_back(event);
         } else if self
+            .looking
+            .as_ref()
+            .is_some_and(|looking| looking.child.pid == pid)
+        {
+            let event = self.probe_ended(how);
+            self.events.push_back(event);
+        } else if self
             .payload
             .as_ref()
             .is_some_and(|payload| payload.pid == pid)
@@ -127,7 +134,7 @@ impl Monitor {
                     true => Event::Made,
                     false => Event::Started,
                 };
-                self.launch = Some(launch);
+                self.launch = Some(*launch);
                 let event = self.find_payload(made);
                 self.mirror_limits();
                 event

@@ -11,7 +11,7 @@ use super::mirror::Pids;
 use crate::definition::LogDriver;
 use crate::lifecycle::{Policy, StopTimeout};
 use crate::sys::socket;
-use crate::types::Signal;
+use crate::types::{HealthPolicy, Signal};
 
 /// What the main process keeps of a definition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -35,13 +35,29 @@ pub(super) struct Launch {
     pub(super) pids: Option<Pids>,
     /// The container's labels as its events have them.
     pub(super) labels: String,
+    /// How probes are run and logged, if there are any.
+    pub(super) probes: Option<Probes>,
+}
+
+/// What the workers of probes need.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Probes {
+    /// Path of the runtime.
+    pub(super) runtime: PathBuf,
+    /// Most entries in the log, and characters of output in each; 0: all.
+    pub(super) count: u32,
+    pub(super) size: u64,
+    /// The journal gets them too.
+    pub(super) journal: bool,
+    /// A file in this directory gets them too.
+    pub(super) directory: Option<PathBuf>,
 }
 
 /// What the worker said.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Said {
     /// The bundle is ready; the worker became the runtime.
-    Ready(Launch),
+    Ready(Box<Launch>),
     /// It cannot be made: exit code and reason.
     Failed(u8, String),
     /// Nothing whole.
@@ -88,7 +104,40 @@ impl Launch {
         if !self.labels.is_empty() {
             text.push_str(&format!("LABELS={}\n", self.labels));
         }
+        if let Some(health) = &self.policy.health {
+            text.push_str(&format!("HEALTH={health}\n"));
+        }
+        if let Some(probes) = &self.probes {
+            text.push_str(&probes.render());
+        }
         text + END
+    }
+}
+
+impl Probes {
+    fn render(&self) -> String {
+        let mut text = format!(
+            "PROBE_RUNTIME={}\nPROBE_LOG={} {} {}\n",
+            self.runtime.display(),
+            self.count,
+            self.size,
+            self.journal
+        );
+        if let Some(directory) = &self.directory {
+            text.push_str(&format!("PROBE_DIRECTORY={}\n", directory.display()));
+        }
+        text
+    }
+
+    fn parse<'t>(field: impl Fn(&str) -> Option<&'t str>) -> Option<Self> {
+        let mut words = field("PROBE_LOG")?.split(' ');
+        Some(Self {
+            runtime: field("PROBE_RUNTIME")?.into(),
+            count: words.next()?.parse().ok()?,
+            size: words.next()?.parse().ok()?,
+            journal: words.next()? == "true",
+            directory: field("PROBE_DIRECTORY").map(PathBuf::from),
+        })
     }
 }
 
@@ -152,6 +201,7 @@ pub(super) fn parse(text: &str) -> Said {
             policy: Policy {
                 stop_signal: signal,
                 stop_timeout: StopTimeout::After(timeout),
+                health: field("HEALTH").and_then(HealthPolicy::parse),
             },
             held: field("HELD")? == "true",
             interactive: field("INTERACTIVE")? == "true",
@@ -172,9 +222,10 @@ pub(super) fn parse(text: &str) -> Said {
                 .unwrap_or_default(),
             pids: field("PIDS").and_then(Pids::parse),
             labels: field("LABELS").unwrap_or_default().to_owned(),
+            probes: Probes::parse(field),
         })
     };
-    launch().map_or(Said::Cut, Said::Ready)
+    launch().map_or(Said::Cut, |launch| Said::Ready(Box::new(launch)))
 }
 
 #[cfg(test)]
@@ -184,7 +235,10 @@ mod tests {
     #[test]
     fn only_a_whole_record_counts() {
         let launch = Launch {
-            policy: Policy::default(),
+            policy: Policy {
+                health: HealthPolicy::parse("0 1 3 5 none 1 2 3 4"),
+                ..Policy::default()
+            },
             held: true,
             interactive: true,
             tty: true,
@@ -196,9 +250,17 @@ mod tests {
             overridden: vec!["memory.max".to_owned(), "io.max".to_owned()],
             pids: Pids::parse("96 32"),
             labels: r#"{"a":"b"}"#.to_owned(),
+            probes: Some(Probes {
+                runtime: "/usr/bin/runc".into(),
+                count: 5,
+                size: 500,
+                journal: true,
+                directory: Some("/var/log/a b".into()),
+            }),
         };
+        assert!(launch.policy.health.is_some());
         let text = launch.render();
-        assert_eq!(parse(&text), Said::Ready(launch));
+        assert_eq!(parse(&text), Said::Ready(Box::new(launch)));
         for cut in 0..text.len() {
             assert_eq!(parse(&text[..cut]), Said::Cut, "cut at {cut}");
         }

@@ -8,6 +8,7 @@ mod console;
 mod effects;
 mod engine;
 mod events;
+mod health;
 mod journal;
 mod k8s_file;
 mod launch;

@@ -26,3 +26,8 @@ pub(super) fn extend(time: Duration) {
     let usec = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     send(&[NotifyState::Custom(&format!("EXTEND_TIMEOUT_USEC={usec}"))]);
 }
+
+/// This run has failed its watchdog.
+pub(super) fn trigger_watchdog() -> std::io::Result<()> {
+    sd_notify::notify(&[NotifyState::WatchdogTrigger])
+}

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::launch::{self, Launch};
+use super::launch::{self, Launch, Probes};
 use super::mirror::{Mirror, Pids};
 use super::pid_files;
 use super::setup::{Context, FileUnit};
@@ -20,13 +20,14 @@ use crate::api::{Ended, ExitCode, ExitRecord, LastStart};
 use crate::container::cleanup;
 use crate::container::deploy;
 use crate::container::prepare::{self, Prepared, RunFacts};
-use crate::definition::{LogDriver, Source};
+use crate::container::probe;
+use crate::definition::{HealthLog, LogDriver, Source};
 use crate::host::failpoint::{self, Who};
 use crate::host::filter::Filter;
 use crate::host::restart_count::restarts_of;
 use crate::host::runtime::{Command, Own, Runtime};
 use crate::host::world::{Host, World};
-use crate::lifecycle::{Policy, StopTimeout};
+use crate::lifecycle::{Health, Policy, Probe, ProbeEnd, StopTimeout};
 use crate::plan::unit;
 use crate::sys::exec::Exec;
 use crate::sys::move_data::write;
@@ -225,6 +226,7 @@ fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch 
         policy: Policy {
             stop_signal: prepared.stop_signal,
             stop_timeout: StopTimeout::After(Duration::from_secs(timeout)),
+            health: prepared.health,
         },
         held: context.held,
         interactive: options.interactive,
@@ -246,7 +248,46 @@ fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch 
             payload,
         }),
         labels: event::labels(&options.labels),
+        probes: prepared.health.map(|_| Probes {
+            runtime: prepared.runtime.program.clone(),
+            count: options.health.max_log_count(),
+            size: options.health.max_log_size(),
+            journal: options.health.log == HealthLog::Journal,
+            directory: match &options.health.log {
+                HealthLog::Directory(path) => Some(PathBuf::from(path)),
+                HealthLog::Local | HealthLog::Journal => None,
+            },
+        }),
     }
+}
+
+/// Forks what looks at the health: it ends with 0 for good health and 1 for bad.
+pub(super) fn fork_probe(
+    context: &Context,
+    probes: &Probes,
+    health: &Health,
+    probe: Probe,
+) -> io::Result<Child> {
+    fork_worker(|| {
+        trace_to_journal();
+        let end = probe::run(&probe::Wish {
+            layout: &context.layout,
+            id: &context.id,
+            cgroup: &context.cgroup,
+            runtime: &probes.runtime,
+            probe,
+            health,
+            count: probes.count,
+            size: probes.size,
+            journal: probes.journal,
+            directory: probes.directory.as_deref(),
+        });
+        match end {
+            ProbeEnd::Passed => 0,
+            ProbeEnd::Failed => 1,
+            ProbeEnd::Unknown => 2,
+        }
+    })
 }
 
 /// Forks the cleanup worker.

@@ -3,6 +3,7 @@
 pub mod bundle;
 pub mod conf;
 pub mod exec;
+pub mod health;
 pub mod selinux;
 pub mod unit;
 mod weight;

@@ -18,6 +18,7 @@ mod exec;
 mod faults;
 mod files;
 mod harness;
+mod health;
 mod hooks;
 mod images;
 mod init;

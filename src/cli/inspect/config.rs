@@ -1,8 +1,10 @@
 //! `Config`: what does not depend on the host.
 
 use crate::cli::template::Value;
+use crate::container::prepare::defaults;
 use crate::container::sketch::Sketch;
-use crate::definition::{Definition, SecretUse, options};
+use crate::definition::{Definition, HealthCommand, HealthLog, SecretUse, options};
+use crate::plan::health;
 use crate::types::Signal;
 
 pub(super) fn describe(definition: &Definition, sketch: &Sketch) -> Value {
@@ -48,6 +50,7 @@ pub(super) fn describe(definition: &Definition, sketch: &Sketch) -> Value {
         true => Value::Null,
         false => Value::map(map),
     };
+    let (healthcheck, startup) = checks(definition, sketch);
     let umask = process.and_then(|process| process.user().umask());
     let fields = vec![
         ("Hostname", hostname.unwrap_or_default().into()),
@@ -75,10 +78,21 @@ pub(super) fn describe(definition: &Definition, sketch: &Sketch) -> Value {
         ("Labels", text(&labels)),
         ("Annotations", annotations(definition, sketch)),
         ("StopSignal", signal.to_string().into()),
-        ("HealthcheckOnFailureAction", "none".into()),
-        ("HealthLogDestination", "local".into()),
-        ("HealthcheckMaxLogCount", 5.into()),
-        ("HealthcheckMaxLogSize", 500.into()),
+        ("Healthcheck", healthcheck),
+        ("StartupHealthCheck", startup),
+        (
+            "HealthcheckOnFailureAction",
+            options.health.on_failure.as_str().into(),
+        ),
+        ("HealthLogDestination", log_destination(&options.health.log)),
+        (
+            "HealthcheckMaxLogCount",
+            options.health.max_log_count().into(),
+        ),
+        (
+            "HealthcheckMaxLogSize",
+            options.health.max_log_size().into(),
+        ),
         ("CreateCommand", create_command(definition)),
         ("Secrets", secrets(definition)),
         ("Umask", format!("{:04o}", umask.unwrap_or(0o022)).into()),
@@ -87,11 +101,80 @@ pub(super) fn describe(definition: &Definition, sketch: &Sketch) -> Value {
         ("Passwd", options.process.passwd.unwrap_or(true).into()),
         ("sdNotifyMode", "conmon".into()),
     ];
-    let shown = |(key, value): &(&str, Value)| !(*key == "Secrets" && *value == Value::Null);
-    Value::fields(
-        "*define.InspectContainerConfig",
-        fields.into_iter().filter(shown).collect(),
-    )
+    const OPTIONAL: [&str; 3] = ["Secrets", "Healthcheck", "StartupHealthCheck"];
+    let shown = |(key, value): &(&str, Value)| !(OPTIONAL.contains(key) && *value == Value::Null);
+    let kind = "*define.InspectContainerConfig";
+    let json = Value::fields(
+        kind,
+        fields.iter().filter(|one| shown(one)).cloned().collect(),
+    );
+    Value::fields(kind, fields).with_json(json)
+}
+
+fn log_destination(log: &HealthLog) -> Value {
+    match log {
+        HealthLog::Local => "local".into(),
+        HealthLog::Journal => "events_logger".into(),
+        HealthLog::Directory(directory) => directory.as_str().into(),
+    }
+}
+
+/// Whether there is a check of the health.
+pub(super) fn is_checked(definition: &Definition, sketch: &Sketch) -> bool {
+    let image = sketch.image.as_ref().map(defaults).unwrap_or_default();
+    let plan = health::plan(&definition.options.health, &image.health);
+    plan.is_ok_and(|plan| plan.is_some())
+}
+
+/// The check of the health and the one before it; zero is not shown.
+fn checks(definition: &Definition, sketch: &Sketch) -> (Value, Value) {
+    let nanos = |time: std::time::Duration| Value::from(time.as_nanos() as u64);
+    let said = |fields: Vec<(&'static str, Value)>| {
+        let fields = fields.into_iter();
+        fields
+            .filter(|(_, value)| *value != Value::from(0_u64))
+            .collect()
+    };
+    let own = &definition.options.health;
+    let image = sketch.image.as_ref().map(defaults).unwrap_or_default();
+    let Some(plan) = health::plan(own, &image.health).ok().flatten() else {
+        let none = HealthCommand::None;
+        let is_off = own.disabled || own.command.as_ref() == Some(&none);
+        let off = || {
+            Value::fields(
+                "*manifest.Schema2HealthConfig",
+                vec![("Test", Value::list(none.test()))],
+            )
+        };
+        return (if is_off { off() } else { Value::Null }, Value::Null);
+    };
+    let policy = &plan.policy;
+    let check = said(vec![
+        ("Test", Value::list(plan.command.test())),
+        ("StartPeriod", nanos(policy.start_period)),
+        (
+            "Interval",
+            nanos(policy.rhythm.interval.unwrap_or_default()),
+        ),
+        ("Timeout", nanos(policy.rhythm.timeout)),
+        ("Retries", u64::from(policy.retries).into()),
+    ]);
+    let startup = plan.startup.as_ref().zip(policy.startup.as_ref());
+    let startup = startup.map(|(command, policy)| {
+        let fields = said(vec![
+            ("Test", Value::list(command.test())),
+            (
+                "Interval",
+                nanos(policy.rhythm.interval.unwrap_or_default()),
+            ),
+            ("Timeout", nanos(policy.rhythm.timeout)),
+            ("Retries", u64::from(policy.retries).into()),
+            ("Successes", u64::from(policy.successes).into()),
+        ]);
+        Value::fields("*define.StartupHealthCheck", fields)
+    });
+    let check = Value::fields("*manifest.Schema2HealthConfig", check);
+    (check, startup.unwrap_or_default())
 }
 
 fn list_or_null(words: &[String]) -> Value {

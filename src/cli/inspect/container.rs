@@ -8,7 +8,7 @@ use crate::cli::size;
 use crate::cli::template::Value;
 use crate::container::observe::{Observation, State, payload_of};
 use crate::container::sketch::{Sketch, sketch};
-use crate::container::{apparmor, conf, exec, selinux};
+use crate::container::{apparmor, conf, exec, health, selinux};
 use crate::definition::{Definition, Source};
 use crate::host::runtime::Runtime;
 use crate::image::Images;
@@ -115,7 +115,15 @@ pub(super) fn describe(
         ("Created", Value::Time(definition.created)),
         ("Path", path.into()),
         ("Args", Value::list(args)),
-        ("State", full_state(layout, definition, seen)),
+        (
+            "State",
+            full_state(
+                layout,
+                definition,
+                seen,
+                config::is_checked(definition, &sketch),
+            ),
+        ),
         ("Image", image.into()),
         ("ImageDigest", digest.unwrap_or_default().into()),
         ("ImageName", image_name.into()),
@@ -189,7 +197,12 @@ fn confinement(layout: &Layout, definition: &Definition) -> [(&'static str, Valu
     ]
 }
 
-fn full_state(layout: &Layout, definition: &Definition, seen: &Observation) -> Value {
+fn full_state(
+    layout: &Layout,
+    definition: &Definition,
+    seen: &Observation,
+    is_checked: bool,
+) -> Value {
     let payload = payload_of(layout, &definition.id).filter(|_| seen.state.has_payload());
     let cgroup = payload.map(|payload| {
         let path = payload.cgroup.strip_prefix("/sys/fs/cgroup");
@@ -198,8 +211,44 @@ fn full_state(layout: &Layout, definition: &Definition, seen: &Observation) -> V
     // What runs is the monitor's child; before that, systemd was asked.
     let parent = seen.pid.and_then(|pid| parent_of(pid).ok());
     let monitor = parent.or(Some(seen.monitor).filter(|pid| *pid != 0));
-    let fields = state_fields(seen, monitor, cgroup.unwrap_or_default());
-    Value::fields("*define.InspectContainerState", fields)
+    let mut fields = state_fields(seen, monitor, cgroup.unwrap_or_default());
+    let kind = "*define.InspectContainerState";
+    let health = match is_checked {
+        true => health_value(&health::read(layout, &definition.id).unwrap_or_default()),
+        false => Value::Null,
+    };
+    if health == Value::Null {
+        let json = Value::fields(kind, fields.clone());
+        fields.push(("Health", health));
+        return Value::fields(kind, fields).with_json(json);
+    }
+    fields.push(("Health", health));
+    Value::fields(kind, fields)
+}
+
+/// The health and the last checks.
+fn health_value(record: &health::Record) -> Value {
+    let one = |check: &health::Check| {
+        Value::fields(
+            "define.HealthCheckLog",
+            vec![
+                ("Start", check.start.as_str().into()),
+                ("End", check.end.as_str().into()),
+                ("ExitCode", check.exit_code.into()),
+                ("Output", check.output.as_str().into()),
+            ],
+        )
+    };
+    let log = record.log.as_ref();
+    let log = log.map(|log| Value::List(log.iter().map(one).collect()));
+    Value::fields(
+        "*define.HealthCheckResults",
+        vec![
+            ("Status", record.status.as_str().into()),
+            ("FailingStreak", record.failing_streak.into()),
+            ("Log", log.unwrap_or_default()),
+        ],
+    )
 }
 
 /// Files of a run; what is not there is empty.

@@ -70,6 +70,14 @@ pub(super) const HEADINGS: &[(&str, &str)] = &[
 
 /// The words of the STATUS column.
 pub(in crate::cli) fn status(seen: &Observation, now: u64) -> String {
+    let words = state(seen, now);
+    match &seen.health {
+        Some(health) if seen.state != State::Created => format!("{words} ({})", health.status),
+        Some(_) | None => words,
+    }
+}
+
+fn state(seen: &Observation, now: u64) -> String {
     match seen.state {
         State::Created => "Created".to_owned(),
         State::Running => format!("Up {}", span(now.saturating_sub(seen.started))),

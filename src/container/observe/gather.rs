@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::derive::implied;
-use super::{Exit, Lost, Observation, derive};
+use super::{Exit, HealthSeen, Lost, Observation, derive};
 use crate::api::{ExitRecord, LastStart, Layout, Payload};
+use crate::container::health;
 use crate::definition::Definition;
 use crate::host::systemd::{Manager, SystemdError, UnitStatus};
 use crate::store::read_bounded;
@@ -56,6 +57,8 @@ pub struct Facts {
     pub payload: Option<Payload>,
     /// The payload's cgroup; none: there is none.
     pub cgroup: Option<CgroupEvents>,
+    /// What is known of the health.
+    pub health: Option<HealthSeen>,
     /// The copy of the last exit file.
     pub last_exit: Option<ExitRecord>,
     /// The last start.
@@ -127,11 +130,20 @@ pub(super) fn of_files(layout: &Layout, definition: &Definition) -> Facts {
             .as_ref()
             .and_then(|payload| events_of(&payload.cgroup)),
         payload,
+        health: health_of(layout, id),
         last_exit: read(&layout.last_exit(id), ExitRecord::parse),
         last_start: read(&layout.last_start(id), LastStart::parse),
         removing: !layout.container(id).is_dir(),
         unit: UnitStatus::not_found(),
     }
+}
+
+fn health_of(layout: &Layout, id: &ContainerId) -> Option<HealthSeen> {
+    let record = health::read(layout, id)?;
+    Some(HealthSeen {
+        status: record.status,
+        streak: record.failing_streak,
+    })
 }
 
 /// Observes a container.

@@ -211,6 +211,17 @@ pub struct Observation {
     pub monitor: u32,
     /// Automatic restarts since the last start.
     pub restarts: u32,
+    /// What is known of the health in this run, or was in the last one; none without a check.
+    pub health: Option<HealthSeen>,
+}
+
+/// What is known of a container's health.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HealthSeen {
+    /// `starting`, `healthy` or `unhealthy`.
+    pub status: String,
+    /// Failures in a row that count.
+    pub streak: u32,
 }
 
 impl Observation {

@@ -51,6 +51,7 @@ fn nothing() -> Facts {
         boot_id: NOW.to_owned(),
         exit: None,
         payload: None,
+        health: None,
         cgroup: None,
         last_exit: None,
         last_start: None,

@@ -7,6 +7,7 @@ mod error;
 mod etc;
 mod files;
 mod guard;
+mod health;
 mod hooks;
 mod isolation;
 mod joined;
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use crate::api::{LastStart, Layout};
 use crate::container::{apparmor, cleanup, conf, selinux};
-use crate::definition::{Definition, Namespace, Options, UserNamespace};
+use crate::definition::{Definition, HealthLog, Namespace, Options, UserNamespace};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
 use crate::host::world::{Durability, World};
@@ -35,12 +36,13 @@ use crate::plan::conf::Conf;
 use crate::plan::selinux::Labels;
 use crate::store;
 use crate::sys::paths::Root;
-use crate::types::{ContainerId, Signal};
+use crate::types::{ContainerId, HealthPolicy, Signal};
 
 pub use error::PrepareError;
 use error::effect;
 pub(super) use isolation::host_capabilities;
-pub(super) use root::{defaults, files_are_mounted};
+pub use root::defaults;
+pub(super) use root::files_are_mounted;
 pub use user::UserError;
 
 /// What the monitor needs to create and keep the container.
@@ -54,6 +56,8 @@ pub struct Prepared {
     pub stop_signal: Signal,
     /// What was left out, one line each.
     pub warnings: Vec<String>,
+    /// How its health is looked at, if it is.
+    pub health: Option<HealthPolicy>,
 }
 
 /// What the worker knows of this run.
@@ -147,12 +151,14 @@ pub fn prepare(
         labels: labels.as_ref(),
     };
     let planned = write_bundle(&ground, world)?;
+    let health = health::prepare(&ground, &planned, world)?;
     let mut warnings = planned.warnings;
     warnings.extend(known::escapes(layout, &runtime, world));
     Ok(Prepared {
         runtime,
         stop_signal: planned.stop_signal,
         warnings,
+        health,
         definition,
     })
 }
@@ -206,6 +212,10 @@ pub fn check(layout: &Layout, options: &Options, conf: &Conf) -> Result<(), Prep
     cdi::edits(&options.isolation.devices, conf)?;
     if let Some(name) = &options.etc.tz {
         etc::zone(layout.root(), name)?;
+    }
+    if let HealthLog::Directory(path) = &options.health.log {
+        let path = Path::new(path);
+        effect("look at --health-log-destination", path, fs::metadata(path))?;
     }
     apparmor::check(&options.isolation)?;
     selinux::check(layout, options)?;

@@ -3,15 +3,16 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::{PrepareError, effect};
 use super::{files, shifted, userns};
 use crate::api::Layout;
 use crate::container::cleanup::STAGING;
 use crate::definition::mount::IdmapOption;
-use crate::definition::{Definition, Source};
+use crate::definition::{Definition, HealthCommand, HealthOptions, Source};
 use crate::host::world::{IdMap, MappedBind, Overlay, World};
-use crate::image::{Image, Images};
+use crate::image::{Healthcheck, Image, Images};
 use crate::plan::bundle::{ImageDefaults, Mapping, map_file};
 use crate::plan::conf::Conf;
 use crate::sys::mountinfo::{MountInfo, read_mountinfo};
@@ -191,7 +192,7 @@ fn idmap(mapping: &Mapping, definition: &Definition, layout: &Layout) -> Option<
 }
 
 /// What the bundle takes from an image.
-pub(in crate::container) fn defaults(image: &Image) -> ImageDefaults {
+pub fn defaults(image: &Image) -> ImageDefaults {
     let config = &image.config;
     ImageDefaults {
         entrypoint: config.entrypoint.clone(),
@@ -201,5 +202,19 @@ pub(in crate::container) fn defaults(image: &Image) -> ImageDefaults {
         workdir: config.working_dir.clone(),
         stop_signal: config.stop_signal.parse().ok(),
         labels: config.labels.clone(),
+        health: config.healthcheck.as_ref().map(health).unwrap_or_default(),
+    }
+}
+
+/// Zero is what an image has not said.
+fn health(check: &Healthcheck) -> HealthOptions {
+    let said = |time: Duration| Some(time).filter(|time| !time.is_zero());
+    HealthOptions {
+        command: HealthCommand::of_test(&check.test),
+        interval: said(check.interval),
+        timeout: said(check.timeout),
+        start_period: said(check.start_period),
+        retries: Some(check.retries).filter(|retries| *retries != 0),
+        ..HealthOptions::default()
     }
 }

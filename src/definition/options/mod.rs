@@ -7,6 +7,7 @@ mod devices;
 mod env;
 mod etc;
 mod files;
+mod health;
 mod identity;
 mod isolation;
 mod lifecycle;
@@ -143,6 +144,7 @@ const AREAS: &[&[OptionSpec]] = &[
     etc::SPECS,
     devices::SPECS,
     files::SPECS,
+    health::SPECS,
     identity::SPECS,
     isolation::SPECS,
     lifecycle::SPECS,

@@ -11,32 +11,17 @@ const REFUSED: &[(&str, &str)] = &[
 
 const NO_REALTIME: &str = "cgroup version 2 has no realtime limits";
 
-/// Flags of Podman that this version does not know yet: pull, health, networks and pods.
+/// Flags of Podman that this version does not know yet: pull, networks and pods.
 const NOT_YET: &[&str] = &[
     "arch",
     "authfile",
     "disable-content-trust",
     "expose",
-    "health-cmd",
-    "health-interval",
-    "health-log-destination",
-    "health-max-log-count",
-    "health-max-log-size",
-    "health-on-failure",
-    "health-retries",
-    "health-start-period",
-    "health-startup-cmd",
-    "health-startup-interval",
-    "health-startup-retries",
-    "health-startup-success",
-    "health-startup-timeout",
-    "health-timeout",
     "init-ctr",
     "ip",
     "ip6",
     "mac-address",
     "network-alias",
-    "no-healthcheck",
     "os",
     "platform",
     "pod",

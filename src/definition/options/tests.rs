@@ -7,6 +7,7 @@ const SAMPLES: &[&[(&str, &str)]] = &[
     etc::SAMPLES,
     devices::SAMPLES,
     files::SAMPLES,
+    health::SAMPLES,
     identity::SAMPLES,
     isolation::SAMPLES,
     lifecycle::SAMPLES,

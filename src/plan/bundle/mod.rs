@@ -28,7 +28,7 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{Hook, Linux, Process, Root, Spec};
 
-use crate::definition::{Definition, DefinitionError, Namespace, Network};
+use crate::definition::{Definition, DefinitionError, HealthOptions, Namespace, Network};
 use crate::plan::conf::Conf;
 use crate::types::Signal;
 
@@ -64,6 +64,8 @@ pub struct ImageDefaults {
     pub stop_signal: Option<Signal>,
     /// Labels, by key.
     pub labels: BTreeMap<String, String>,
+    /// Its health check.
+    pub health: HealthOptions,
 }
 
 /// What the plan must know of the host and of the container's root, by area.

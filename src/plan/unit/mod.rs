@@ -159,7 +159,7 @@ impl Unit {
         if let Some(timeout) = definition.options.timeout {
             add(Service, "RuntimeMaxSec", Value::Seconds(u64::from(timeout)));
         }
-        for (key, value) in restart::properties(definition.options.restart(), facts.systemd) {
+        for (key, value) in restart::properties(&definition.options, facts.systemd) {
             add(Service, key, value);
         }
         for (key, value) in limits::properties(definition) {
