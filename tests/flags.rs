@@ -140,7 +140,7 @@ fn the_list_is_whole() {
 fn only_what_is_for_later_is_put_off() {
     const LATER: &str = "arch authfile disable-content-trust expose init-ctr ip ip6 mac-address network-alias \
         os platform pod pod-id-file publish publish-all pull quiet \
-        replace retry retry-delay sdnotify tls-verify variant";
+        replace retry retry-delay tls-verify variant";
     let later: BTreeSet<&str> = LATER.split_whitespace().collect();
     for flag in flags() {
         let refused = refusal(&format!("--{}", flag.name)).is_some();

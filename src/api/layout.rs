@@ -7,6 +7,9 @@ use crate::types::{ContainerId, ContainerName, UnitName, VolumeName};
 /// Begins the name of a file of [`Layout::unit_state`].
 pub const LOG_FIELDS: &str = "log-extra-fields:";
 
+/// The socket in [`Layout::notify`].
+pub const NOTIFY_SOCKET: &str = "notify.sock";
+
 /// The directories of one installation (`--root` puts them below another directory, for tests).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Layout {
@@ -223,6 +226,16 @@ impl Layout {
     pub fn attach_socket(&self, id: &ContainerId, tag: &str) -> PathBuf {
         let name = format!("{}{tag}", super::client::LATER);
         self.run_container(id).join(name)
+    }
+
+    /// Directory of the socket on which the payload says that it is ready.
+    pub fn notify(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("notify")
+    }
+
+    /// That socket.
+    pub fn notify_socket(&self, id: &ContainerId) -> PathBuf {
+        self.notify(id).join(NOTIFY_SOCKET)
     }
 
     /// Where the runtime sends the master of the container's terminal to.

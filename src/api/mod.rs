@@ -10,5 +10,5 @@ mod run_files;
 
 pub use crate::types::{Ended, ExitCode, StopKind};
 pub use exit_record::{ExitRecord, RecordError};
-pub use layout::{LOG_FIELDS, Layout};
+pub use layout::{LOG_FIELDS, Layout, NOTIFY_SOCKET};
 pub use run_files::{LastStart, Payload, RunFileError};

@@ -94,7 +94,7 @@ pub(super) fn settle(
         None => rootfs_source(wish)?,
     };
     let said = image.as_ref().map(prepare::defaults).unwrap_or_default();
-    health::plan(&wish.options.health, &said.health)?;
+    health::of(&wish.options, &said.health)?;
     volumes::settle(layout, &mut wish.options, image.as_ref())?;
     if sweep {
         store::sweep(layout)?;

@@ -110,6 +110,7 @@ impl Case {
             now: 2,
             limits: &[],
             console: None,
+            watchdog: None,
         };
         prepare::prepare(&self.id, &run, &mut self.world).map(drop)
     }

@@ -35,7 +35,7 @@ pub use process::{
 };
 pub use userns::{IdRange, UserNamespace, UserOptions};
 
-use crate::types::{ContainerId, ContainerName, RestartPolicy, Signal, UnitName};
+use crate::types::{ContainerId, ContainerName, NotifyMode, RestartPolicy, Signal, UnitName};
 
 /// Version of the JSON that this program writes; it reads this one and the one before.
 pub const VERSION: u32 = 1;
@@ -155,6 +155,8 @@ pub struct Options {
     pub timeout: Option<u32>,
     /// When it is started again after its end; none: never.
     pub restart: Option<RestartPolicy>,
+    /// Who tells systemd that it is ready; none: the monitor.
+    pub notify: Option<NotifyMode>,
     /// Containers that must run before it: names, or ids once it is on record.
     pub requires: Vec<String>,
     /// Its image goes after its run, unless others use it.
@@ -272,6 +274,9 @@ pub enum DefinitionError {
     /// A startup check alone.
     #[error("cannot set a startup healthcheck when there is no regular healthcheck")]
     StartupWithoutCheck,
+    /// A readiness that nothing would bring about.
+    #[error("sdnotify policy \"healthy\" requires a healthcheck to be set")]
+    HealthyWithoutCheck,
 }
 
 impl DefinitionError {

@@ -14,8 +14,14 @@ pub enum Effect {
     Hold,
     /// Fork `runc start` of a container that waits.
     Release,
-    /// Tell systemd READY=1 and that the container runs.
+    /// Tell that the container runs, and systemd READY=1.
     Ready,
+    /// Tell that the container runs; that it is ready is told later, or by others.
+    Started,
+    /// Tell systemd READY=1.
+    Announce,
+    /// Tell systemd's watchdog that all is well.
+    Ping,
     /// Tell systemd that a stop is going on, and how long the payload has.
     Stopping(Option<Duration>),
     /// Tell systemd that the current state may last this much longer.

@@ -216,9 +216,13 @@ impl Run {
         };
         let before = health.streak;
         let verdict = health.ended(end, now);
+        let status = health.status;
         let mut effects = Vec::new();
         if verdict.changed || health.streak != before {
             effects.push(Effect::TellHealth(verdict.changed));
+        }
+        if verdict.changed && status == HealthStatus::Healthy {
+            effects.extend(self.became_healthy(now));
         }
         match verdict.action {
             OnFailure::None => return effects,

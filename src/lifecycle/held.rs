@@ -59,11 +59,15 @@ impl Run {
         }
     }
 
-    pub(super) fn releasing(&mut self, ended: Option<ExitStatus>, event: Event) -> Vec<Effect> {
+    pub(super) fn releasing(
+        &mut self,
+        ended: Option<ExitStatus>,
+        event: Event,
+        now: Duration,
+    ) -> Vec<Effect> {
         match event {
             Event::Started => {
-                self.state = State::Running;
-                let mut effects = vec![Effect::Ready];
+                let mut effects = self.started(now);
                 effects.extend(
                     ended
                         .into_iter()

@@ -8,13 +8,15 @@ mod finish;
 mod graph;
 mod health;
 mod held;
+mod ready;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
 use crate::types::{
-    Ended, ExitCode, ExitStatus, HealthPolicy, OnFailure, RestartPolicy, Signal, StopKind,
+    Ended, ExitCode, ExitStatus, HealthPolicy, NotifyMode, OnFailure, RestartPolicy, Signal,
+    StopKind,
 };
 
 pub use effect::Effect;
@@ -137,6 +139,8 @@ pub struct Policy {
     pub stop_timeout: StopTimeout,
     /// How its health is looked at, if it is.
     pub health: Option<HealthPolicy>,
+    /// Who says that it is ready.
+    pub notify: NotifyMode,
 }
 
 impl Default for Policy {
@@ -145,6 +149,7 @@ impl Default for Policy {
             stop_signal: Signal::TERM,
             stop_timeout: StopTimeout::After(Duration::from_secs(10)),
             health: None,
+            notify: NotifyMode::Conmon,
         }
     }
 }
@@ -170,6 +175,12 @@ pub struct Run {
     pub health: Option<Health>,
     /// What was done because it was unhealthy.
     pub unhealthy: OnFailure,
+    /// systemd knows that it is ready.
+    pub announced: bool,
+    /// After how long its watchdog must hear of us again (WatchdogSec=), if at all.
+    pub watchdog: Option<Duration>,
+    /// When it does.
+    ping_at: Option<Duration>,
     /// The kernel's OOM killer has hit the payload.
     pub oom: bool,
     /// How the payload ended, once it has.
@@ -189,6 +200,9 @@ impl Run {
             killed_by_user: false,
             health: None,
             unhealthy: OnFailure::None,
+            announced: false,
+            watchdog: None,
+            ping_at: None,
             oom: false,
             ended: None,
         };
@@ -197,6 +211,10 @@ impl Run {
 
     /// When the next [`Event::Tick`] is due.
     pub fn deadline(&self) -> Option<Duration> {
+        self.own_deadline().into_iter().chain(self.ping_due()).min()
+    }
+
+    fn own_deadline(&self) -> Option<Duration> {
         match &self.state {
             State::Stopping { kill_at, extend_at } => {
                 kill_at.iter().chain(extend_at).min().copied()
@@ -223,7 +241,11 @@ impl Run {
     /// Takes an event at a time and says what is to be done.
     pub fn step(&mut self, event: Event, now: Duration) -> Vec<Effect> {
         let ran = self.state == State::Running;
-        let mut effects = self.dispatch(event, now);
+        let mut effects = match event {
+            Event::Tick => self.ping(now),
+            _ => vec![],
+        };
+        effects.extend(self.dispatch(event, now));
         match (ran, self.state == State::Running) {
             (false, true) => {
                 self.health = self.policy.health.map(|policy| Health::begin(policy, now));
@@ -239,10 +261,10 @@ impl Run {
 
     fn dispatch(&mut self, event: Event, now: Duration) -> Vec<Effect> {
         match self.state.clone() {
-            State::Preparing { attempt } => self.preparing(attempt, event),
+            State::Preparing { attempt } => self.preparing(attempt, event, now),
             State::Aborting => self.aborting(event),
             State::Held { attempt } => self.held(attempt, event, now),
-            State::Releasing { ended } => self.releasing(ended, event),
+            State::Releasing { ended } => self.releasing(ended, event, now),
             State::Running => self.running(event, now),
             State::Stopping { kill_at, extend_at } => self.stopping(kill_at, extend_at, event, now),
             State::Killing { again_at } => self.killing(again_at, event, now),
@@ -252,12 +274,9 @@ impl Run {
         }
     }
 
-    fn preparing(&mut self, attempt: u8, event: Event) -> Vec<Effect> {
+    fn preparing(&mut self, attempt: u8, event: Event, now: Duration) -> Vec<Effect> {
         match event {
-            Event::Started => {
-                self.state = State::Running;
-                vec![Effect::Ready]
-            }
+            Event::Started => self.started(now),
             Event::Made => self.hold(),
             Event::StartRequested | Event::WaitKilled => vec![],
             // A runtime that fails late leaves a payload.

@@ -38,7 +38,10 @@ impl Monitor {
                 Effect::Prepare => self.prepare(),
                 Effect::Hold => self.hold(),
                 Effect::Release => self.release(),
-                Effect::Ready => self.ready(),
+                Effect::Ready => self.started(true),
+                Effect::Started => self.started(false),
+                Effect::Announce => notify::announce(),
+                Effect::Ping => notify::ping(),
                 Effect::Stopping(left) => self.say_stopping(left),
                 Effect::Extend(time) => notify::extend(time),
                 Effect::Signal(signal) => self.signal(signal),
@@ -193,16 +196,20 @@ impl Monitor {
         }
     }
 
-    fn ready(&mut self) {
+    fn started(&mut self, ready: bool) {
         let Some(payload) = &mut self.payload else {
             return;
         };
         payload.started = now();
         self.write_payload_file(false);
-        notify::ready(match self.machine.policy.health {
+        let status = match self.machine.policy.health {
             Some(_) => "running, starting",
             None => "running",
-        });
+        };
+        match ready {
+            true => notify::ready(status),
+            false => notify::status(status),
+        }
         self.tell(EventKind::Start, None);
         if self.clients.iter().any(|client| client.number == 0) {
             self.tell(EventKind::Attach, None);

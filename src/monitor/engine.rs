@@ -16,6 +16,7 @@ use super::launch::Launch;
 use super::mirror::Mirror;
 use super::notices::{Notice, Notices};
 use super::output::{Stream, Wait};
+use super::proxy::Proxy;
 use super::setup::{Context, SetupError};
 use super::streams::ContainerEnds;
 use crate::api::client::{LATER, MAX_CLIENTS};
@@ -37,6 +38,7 @@ const RUN_DIR: u64 = 1;
 const CONSOLE: u64 = 2;
 const LAUNCH: u64 = 3;
 const STREAMS: u64 = 4;
+const NOTIFY: u64 = 6;
 const CLIENTS: u64 = 8;
 
 /// The child that works for us now.
@@ -99,6 +101,7 @@ pub(super) struct Monitor {
     /// The number of the next client; 0 is the first one's.
     next_client: u32,
     pub(super) console: Option<Console>,
+    pub(super) proxy: Option<Proxy>,
     pub(super) log_file: Option<K8sFile>,
     pub(super) draining: bool,
     pub(super) limits: Mirror,
@@ -150,6 +153,7 @@ impl Monitor {
             gone: Vec::new(),
             next_client: 1,
             console: None,
+            proxy: None,
             log_file: None,
             draining: false,
             limits: Mirror::new(&context.cgroup, &mut notices),
@@ -192,6 +196,7 @@ impl Monitor {
         let (machine, effects) = Run::begin();
         self.machine = machine;
         self.machine.restart = self.context.restart;
+        self.machine.watchdog = self.context.watchdog.map(|time| time / 2);
         self.machine.of_file = self.context.deployed.is_some();
         self.perform(effects);
         loop {
@@ -294,6 +299,10 @@ impl Monitor {
         for (token, client) in (CLIENTS..).zip(&self.clients) {
             self.poller.add(token, client, Interest::Read)?;
         }
+        self.poller.remove(NOTIFY);
+        if let Some(proxy) = self.proxy.as_ref().filter(|_| self.payload.is_some()) {
+            self.poller.add(NOTIFY, proxy, Interest::Read)?;
+        }
         self.poller.remove(LAUNCH);
         if let Some(Worker::Prepare {
             report,
@@ -320,6 +329,11 @@ impl Monitor {
         let noticed = std::mem::take(&mut self.noticed);
         if noticed || self.poller.ready().any(|ready| ready.token == RUN_DIR) {
             self.collect_run_dir();
+        }
+        if let Some(proxy) = &self.proxy
+            && self.poller.ready().any(|ready| ready.token == NOTIFY)
+        {
+            proxy.pass(self.payload.as_ref().map(|payload| payload.pid));
         }
         self.collect_clients();
         self.signal_again();

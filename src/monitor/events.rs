@@ -8,6 +8,7 @@ use nix::libc;
 use super::engine::{Monitor, Payload, Worker};
 use super::launch::{self, Said};
 use super::mirror::Pids;
+use super::proxy::Proxy;
 use crate::api::ExitCode;
 use crate::api::event::EventKind;
 use crate::host::{reason, runtime};
@@ -123,12 +124,17 @@ impl Monitor {
     }
 
     fn prepare_ended(&mut self, report: std::os::fd::OwnedFd, is_runtime: bool, how: How) -> Event {
-        let (text, listener) = launch::hear(&report);
+        let (text, sockets) = launch::hear(&report);
         self.machine.restarts = launch::restarts(&text);
         match (launch::parse(&text), how) {
             (Said::Ready(launch), How::Exited(0)) => {
                 self.machine.policy = launch.policy;
+                let mut sockets = sockets.into_iter();
+                let listener = launch.tty.then(|| sockets.next()).flatten();
                 self.open_streams(&launch, listener);
+                self.proxy = sockets
+                    .next()
+                    .map(|socket| Proxy::of(socket, &self.context.cgroup));
                 self.limits.differs(&launch.overridden);
                 let made = match launch.held {
                     true => Event::Made,
@@ -190,6 +196,10 @@ impl Monitor {
     }
 
     fn payload_ended(&mut self, how: How) -> Event {
+        // Its last words; of what it has left behind nothing is heard.
+        if let Some(proxy) = self.proxy.take() {
+            proxy.pass(self.payload.as_ref().map(|payload| payload.pid));
+        }
         let status = status(how);
         self.machine.killed_by_user |= self.killed_by_user(status);
         Event::PayloadEnded(status)

@@ -1,5 +1,6 @@
 //! What the prepare worker tells the main process: lines on a socket that closes when the worker becomes the runtime.
-//! With them comes the socket that the runtime sends the container's terminal to, if it is to have one.
+//! With them come the socket that the runtime sends the container's terminal to, if it is to have one, and the one on which
+//! the payload says that it is ready, if it is to do so.
 //!
 //! A record that lacks its last line means that the worker was killed.
 
@@ -78,9 +79,10 @@ impl Launch {
             LogDriver::None => "none",
         };
         let mut text = format!(
-            "STOP_SIGNAL={}\nSTOP_TIMEOUT={}\nHELD={}\nINTERACTIVE={}\nTTY={}\nDRIVER={driver}\nSTDERR_PRIORITY={}\n",
+            "STOP_SIGNAL={}\nSTOP_TIMEOUT={}\nNOTIFY={}\nHELD={}\nINTERACTIVE={}\nTTY={}\nDRIVER={driver}\nSTDERR_PRIORITY={}\n",
             self.policy.stop_signal.number(),
             timeout.as_secs(),
+            self.policy.notify,
             self.held,
             self.interactive,
             self.tty,
@@ -153,21 +155,21 @@ pub(super) fn render_failure(code: u8, reason: &str) -> String {
 /// Longest record, bytes.
 const MAX_RECORD: usize = 64 << 10;
 
-/// Everything that a worker that is gone has said.
-pub(super) fn hear(report: &OwnedFd) -> (String, Option<OwnedFd>) {
-    let (mut text, mut listener) = (Vec::new(), None);
+/// Everything that a worker that is gone has said, with the sockets of terminal and payload, if it has made them.
+pub(super) fn hear(report: &OwnedFd) -> (String, Vec<OwnedFd>) {
+    let (mut text, mut sockets) = (Vec::new(), Vec::new());
     let mut part = [0; 4096];
     while text.len() < MAX_RECORD {
-        match socket::recv_with_fds(report, &mut part, 1) {
+        match socket::recv_with_fds(report, &mut part, 2) {
             Ok(message) if message.bytes > 0 => {
                 text.extend_from_slice(&part[..message.bytes]);
-                listener = listener.or(message.fds.into_iter().next());
+                sockets.extend(message.fds);
             }
             // A broken record is a cut one.
             Ok(_) | Err(_) => break,
         }
     }
-    (String::from_utf8_lossy(&text).into_owned(), listener)
+    (String::from_utf8_lossy(&text).into_owned(), sockets)
 }
 
 const RESTARTS: &str = "RESTARTS=";
@@ -202,6 +204,7 @@ pub(super) fn parse(text: &str) -> Said {
                 stop_signal: signal,
                 stop_timeout: StopTimeout::After(timeout),
                 health: field("HEALTH").and_then(HealthPolicy::parse),
+                notify: field("NOTIFY")?.parse().ok()?,
             },
             held: field("HELD")? == "true",
             interactive: field("INTERACTIVE")? == "true",
@@ -231,12 +234,14 @@ pub(super) fn parse(text: &str) -> Said {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::NotifyMode;
 
     #[test]
     fn only_a_whole_record_counts() {
         let launch = Launch {
             policy: Policy {
                 health: HealthPolicy::parse("0 1 3 5 none 1 2 3 4"),
+                notify: NotifyMode::Container,
                 ..Policy::default()
             },
             held: true,

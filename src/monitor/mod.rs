@@ -17,6 +17,7 @@ mod notices;
 mod notify;
 mod output;
 mod pid_files;
+mod proxy;
 mod setup;
 mod streams;
 mod worker;

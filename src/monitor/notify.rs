@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use std::io;
+use std::os::fd::BorrowedFd;
+
 use sd_notify::NotifyState;
 
 /// A message that cannot be sent changes nothing: without a manager there is nobody to tell.
@@ -11,6 +14,10 @@ fn send(state: &[NotifyState]) {
 
 pub(super) fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+pub(super) fn announce() {
+    send(&[NotifyState::Ready]);
 }
 
 pub(super) fn status(status: &str) {
@@ -27,7 +34,18 @@ pub(super) fn extend(time: Duration) {
     send(&[NotifyState::Custom(&format!("EXTEND_TIMEOUT_USEC={usec}"))]);
 }
 
+/// All goes well.
+pub(super) fn ping() {
+    send(&[NotifyState::Watchdog]);
+}
+
+/// What the payload has to say, with what came with it.
+pub(super) fn pass(lines: &[&str], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let states: Vec<NotifyState> = lines.iter().map(|line| NotifyState::Custom(line)).collect();
+    sd_notify::notify_with_fds(&states, fds)
+}
+
 /// This run has failed its watchdog.
-pub(super) fn trigger_watchdog() -> std::io::Result<()> {
+pub(super) fn trigger_watchdog() -> io::Result<()> {
     sd_notify::notify(&[NotifyState::WatchdogTrigger])
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::api::Layout;
 use crate::definition::unit_file::id_of;
@@ -109,6 +110,8 @@ pub(super) struct Context {
     pub(super) restart: RestartPolicy,
     pub(super) cgroup: UnitCgroup,
     pub(super) signals: SignalFd,
+    /// After how long systemd must hear of us again (WatchdogSec=), if at all.
+    pub(super) watchdog: Option<Duration>,
     /// The container is to be made only.
     pub(super) held: bool,
     /// It comes of a unit file, which is read at each start.
@@ -146,6 +149,7 @@ impl Context {
             nonce: nonce(),
             boot_id: boot_id.trim().to_owned(),
             restart: restart_policy(),
+            watchdog: sd_notify::watchdog_enabled(),
             layout,
             name,
             id,

@@ -13,6 +13,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::launch::{self, Launch, Probes};
 use super::mirror::{Mirror, Pids};
 use super::pid_files;
+use super::proxy::Proxy;
 use super::setup::{Context, FileUnit};
 use super::streams::{ContainerEnds, INFO, Streams};
 use crate::api::event;
@@ -91,6 +92,7 @@ fn prepare_and_become(
         boot_id: &context.boot_id,
         now: u64::try_from(realtime().as_micros()).unwrap_or(u64::MAX),
         console: client.size,
+        watchdog: context.watchdog.map(|time| time.as_micros() as u64),
     };
     let mut world = failpoint::host(Who::Prepare);
     if let Some(own) = &context.deployed {
@@ -113,7 +115,9 @@ fn prepare_and_become(
     let listen = |path| socket::listen(path, Kind::Stream, 1);
     let listener = console.as_ref().map(listen).transpose();
     let listener = listener.map_err(|error| ours(Box::new(error)))?;
-    let fds: Vec<BorrowedFd> = listener.iter().map(AsFd::as_fd).collect();
+    let proxy = Proxy::make(&context.layout, &prepared.definition);
+    let proxy = proxy.map_err(|error| ours(Box::new(error)))?;
+    let fds: Vec<BorrowedFd> = listener.iter().chain(&proxy).map(AsFd::as_fd).collect();
     let mut launch = launch_of(context, &prepared, limits);
     launch.pid_file = pid_files::write(&prepared.definition.options, &mut world)?;
     let record = launch.render();
@@ -227,6 +231,7 @@ fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch 
             stop_signal: prepared.stop_signal,
             stop_timeout: StopTimeout::After(Duration::from_secs(timeout)),
             health: prepared.health,
+            notify: options.notify.unwrap_or_default(),
         },
         held: context.held,
         interactive: options.interactive,

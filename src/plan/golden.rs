@@ -274,7 +274,7 @@ impl Case {
             }),
             "secret" => {
                 let (source, target) = value.split_once(' ').unwrap();
-                facts.files.secrets.push(GivenFile {
+                facts.files.given.push(GivenFile {
                     source: source.into(),
                     target: target.to_owned(),
                     read_only: false,

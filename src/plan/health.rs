@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::definition::{DefinitionError, HealthCommand, HealthOptions};
-use crate::types::{HealthPolicy, OnFailure, Rhythm, StartupPolicy};
+use crate::definition::{DefinitionError, HealthCommand, HealthOptions, Options};
+use crate::types::{HealthPolicy, NotifyMode, OnFailure, Rhythm, StartupPolicy};
 
 /// Between two checks, and for one, where nobody says how long.
 const USUAL: Duration = Duration::from_secs(30);
@@ -19,6 +19,18 @@ pub struct HealthPlan {
     pub startup: Option<HealthCommand>,
     /// When, and what is made of it.
     pub policy: HealthPolicy,
+}
+
+/// The check of a container; none if there is to be none.
+///
+/// # Errors
+/// There is none, and something is asked for that needs one.
+pub fn of(options: &Options, image: &HealthOptions) -> Result<Option<HealthPlan>, DefinitionError> {
+    let found = plan(&options.health, image)?;
+    if found.is_none() && options.notify == Some(NotifyMode::Healthy) {
+        return Err(DefinitionError::HealthyWithoutCheck);
+    }
+    Ok(found)
 }
 
 /// The check; none if there is to be none.

@@ -183,6 +183,8 @@ pub struct Received {
     pub bytes: usize,
     /// The descriptors that came with it, close-on-exec.
     pub fds: Vec<OwnedFd>,
+    /// PID of the sender, in this namespace; none without [`pass_credentials`].
+    pub sender: Option<i32>,
     /// The message was longer than the buffer; the rest is lost.
     pub truncated: bool,
     /// More descriptors came than were wanted, or than this process may open; the kernel closed the
@@ -190,8 +192,43 @@ pub struct Received {
     pub fds_truncated: bool,
 }
 
+/// Lets a socket tell who has sent a message (`SO_PASSCRED`, unix(7)).
+pub fn pass_credentials(socket: impl AsFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: pointer and length describe `on`.
+    let set = unsafe {
+        libc::setsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_PASSCRED,
+            ptr::from_ref(&on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    check(set).map(drop)
+}
+
 /// Receives one message with at most `max_fds` descriptors (recvmsg(2)). `WouldBlock` as usual.
 pub fn recv_with_fds(socket: impl AsFd, buf: &mut [u8], max_fds: usize) -> io::Result<Received> {
+    let room = match max_fds {
+        0 => 0,
+        // CMSG_SPACE would round up and let one more descriptor in than wanted.
+        _ => Control::len(max_fds.min(MAX_FDS)),
+    };
+    receive(socket, buf, room)
+}
+
+/// The same on a socket with [`pass_credentials`].
+pub fn recv_with_sender(socket: impl AsFd, buf: &mut [u8], max_fds: usize) -> io::Result<Received> {
+    // SAFETY: CMSG_SPACE computes with its argument only.
+    let credentials = unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) } as usize;
+    // Half of what there is room for: the kernel puts the credentials first.
+    let room = Control::len(max_fds.min(MAX_FDS / 2));
+    receive(socket, buf, credentials + room)
+}
+
+fn receive(socket: impl AsFd, buf: &mut [u8], room: usize) -> io::Result<Received> {
     let mut control = Control([0; 130]);
     let mut data = libc::iovec {
         iov_base: buf.as_mut_ptr().cast(),
@@ -204,12 +241,7 @@ pub fn recv_with_fds(socket: impl AsFd, buf: &mut [u8], max_fds: usize) -> io::R
         message.msg_iov = &mut data;
         message.msg_iovlen = 1;
         message.msg_control = control.0.as_mut_ptr().cast();
-        // CMSG_SPACE would round up and let one more descriptor in than wanted.
-        message.msg_controllen = if max_fds == 0 {
-            0
-        } else {
-            Control::len(max_fds.min(MAX_FDS))
-        } as _;
+        message.msg_controllen = room as _;
         // SAFETY: the message's pointers are valid for the call and describe buffers of these
         // lengths.
         check(unsafe { libc::recvmsg(fd, &mut message, libc::MSG_CMSG_CLOEXEC) } as i64)
@@ -217,6 +249,7 @@ pub fn recv_with_fds(socket: impl AsFd, buf: &mut [u8], max_fds: usize) -> io::R
     Ok(Received {
         bytes: bytes as usize,
         fds: take_fds(&message),
+        sender: sender(&message),
         truncated: message.msg_flags & libc::MSG_TRUNC != 0,
         fds_truncated: message.msg_flags & libc::MSG_CTRUNC != 0,
     })
@@ -241,6 +274,27 @@ fn take_fds(message: &libc::msghdr) -> Vec<OwnedFd> {
         }
     }
     fds
+}
+
+/// The sender's PID, if the kernel has told it.
+fn sender(message: &libc::msghdr) -> Option<i32> {
+    // SAFETY: recvmsg filled the control buffer with whole headers and set its length; the macros stay within, and data of
+    // the length of credentials is theirs.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(message);
+        while !header.is_null() {
+            let found = (*header).cmsg_level == libc::SOL_SOCKET
+                && (*header).cmsg_type == libc::SCM_CREDENTIALS
+                && (*header).cmsg_len as usize
+                    == libc::CMSG_LEN(size_of::<libc::ucred>() as u32) as usize;
+            if found {
+                let credentials = libc::CMSG_DATA(header).cast::<libc::ucred>();
+                return Some(credentials.read_unaligned().pid);
+            }
+            header = libc::CMSG_NXTHDR(message, header);
+        }
+    }
+    None
 }
 
 /// Who is at the other end, as of connect(2), listen(2) or socketpair(2) (`SO_PEERCRED`, unix(7)).
@@ -306,6 +360,26 @@ mod tests {
         let raw = got.fds[0].as_raw_fd();
         drop(got);
         assert!(!is_open(raw) || move_data::read(&read, &mut buf).unwrap() == Moved::Eof);
+    }
+
+    #[test]
+    fn who_has_sent_it_is_told() {
+        let (a, b) = socketpair(Kind::Datagram).unwrap();
+        let (read, write) = move_data::pipe().unwrap();
+        pass_credentials(&b).unwrap();
+        send_with_fds(&a, b"hi", &[write.as_fd()]).unwrap();
+        send_with_fds(&a, b"many", &[write.as_fd(); 5]).unwrap();
+        drop(write);
+        let mut buf = [0; 16];
+        for (bytes, truncated) in [(2, false), (4, true)] {
+            let got = recv_with_sender(&b, &mut buf, 1).unwrap();
+            assert_eq!(got.sender, Some(std::process::id() as i32));
+            assert_eq!((got.bytes, got.fds.len()), (bytes, 1));
+            assert_eq!(got.fds_truncated, truncated);
+        }
+        assert_eq!(move_data::read(&read, &mut buf).unwrap(), Moved::Eof);
+        send_with_fds(&b, b"back", &[]).unwrap();
+        assert_eq!(recv_with_fds(&a, &mut buf, 1).unwrap().sender, None);
     }
 
     #[test]

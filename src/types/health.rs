@@ -132,6 +132,22 @@ impl fmt::Display for HealthPolicy {
 }
 
 impl HealthPolicy {
+    /// How long it may take at most until it is known whether a container is healthy.
+    pub fn decides_within(&self) -> Duration {
+        let all = |of: Rhythm, tries: u32| {
+            let one = of.interval.unwrap_or_default().saturating_add(of.timeout);
+            one.saturating_mul(tries.saturating_add(1))
+        };
+        let first = self.startup.map(|startup| {
+            all(
+                startup.rhythm,
+                startup.retries.saturating_add(startup.successes),
+            )
+        });
+        let first = first.unwrap_or_default().saturating_add(self.start_period);
+        first.saturating_add(all(self.rhythm, self.retries))
+    }
+
     /// Reads what `Display` has written.
     pub fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');

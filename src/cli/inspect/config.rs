@@ -99,7 +99,10 @@ pub(super) fn describe(definition: &Definition, sketch: &Sketch) -> Value {
         ("Timeout", options.timeout.unwrap_or(0).into()),
         ("StopTimeout", options.stop_timeout_or_default().into()),
         ("Passwd", options.process.passwd.unwrap_or(true).into()),
-        ("sdNotifyMode", "conmon".into()),
+        (
+            "sdNotifyMode",
+            options.notify.unwrap_or_default().as_str().into(),
+        ),
     ];
     const OPTIONAL: [&str; 3] = ["Secrets", "Healthcheck", "StartupHealthCheck"];
     let shown = |(key, value): &(&str, Value)| !(OPTIONAL.contains(key) && *value == Value::Null);

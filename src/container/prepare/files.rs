@@ -14,12 +14,14 @@ use crate::container::volumes::is_of_system;
 use crate::definition::mount::{IdmapOption, Mount, MountKind};
 use crate::host::world::{Durability, Inside, MappedBind, Overlay, World};
 use crate::image::Images;
-use crate::plan::bundle::{self, FileFacts, Forbids, Mapping, MountFacts, UserFacts, map_file};
+use crate::plan::bundle::{
+    self, FileFacts, Forbids, GivenFile, Mapping, MountFacts, NOTIFY_DIRECTORY, UserFacts, map_file,
+};
 use crate::store::copy_tree::Shift;
 use crate::store::copy_up::FirstUse;
 use crate::store::volumes;
 use crate::sys::paths::{Lock, Root};
-use crate::types::VolumeName;
+use crate::types::{NotifyMode, VolumeName};
 
 /// Gathers what the plan must know, and makes ready what is to be mounted.
 pub(super) fn prepare(
@@ -40,7 +42,25 @@ pub(super) fn prepare(
     targets(ground, mounts, &facts.mounts, world)?;
     facts.shm = shm(ground, world)?;
     secrets::prepare(ground, user, &mut facts, world)?;
+    facts.given.extend(notify(ground, world)?);
     Ok(facts)
+}
+
+/// The directory for the socket of a payload that says itself when it is ready. It cannot write there.
+fn notify(ground: &Ground, world: &mut dyn World) -> Result<Option<GivenFile>, PrepareError> {
+    if ground.definition.options.notify != Some(NotifyMode::Container) {
+        return Ok(None);
+    }
+    let source = ground.run.layout.notify(&ground.definition.id);
+    effect("make directory", &source, world.make_dir(&source, 0o755))?;
+    if let Some(label) = ground.file_label() {
+        effect("label", &source, world.relabel(&source, &label))?;
+    }
+    Ok(Some(GivenFile {
+        source,
+        target: NOTIFY_DIRECTORY.to_owned(),
+        read_only: true,
+    }))
 }
 
 /// Gives what is mounted the label of the container, or with `z` one that all containers may use. Where there is no SELinux

@@ -19,7 +19,7 @@ pub(super) fn prepare(
     world: &mut dyn World,
 ) -> Result<Option<HealthPolicy>, PrepareError> {
     let (layout, id) = (ground.run.layout, &ground.definition.id);
-    let plan = health::plan(&ground.definition.options.health, &ground.image.health)?;
+    let plan = health::of(&ground.definition.options, &ground.image.health)?;
     let record = layout.health_file(id);
     let (Some(plan), Some(base)) = (plan, planned.spec.process()) else {
         // That of an earlier run, before an update took the check away.

@@ -77,6 +77,8 @@ pub struct RunFacts<'a> {
     pub limits: &'a [(String, String)],
     /// Rows and columns of the terminal of the client that is attached from the start.
     pub console: Option<(u16, u16)>,
+    /// The watchdog of the unit, microseconds.
+    pub watchdog: Option<u64>,
 }
 
 /// Reads a definition.

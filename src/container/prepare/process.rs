@@ -48,6 +48,7 @@ pub(super) fn facts(ground: &Ground) -> Result<(ProcessFacts, Vec<Longer>), Prep
         most: most(),
         console: ground.run.console,
         crun: ground.runtime.is_crun(),
+        watchdog: ground.run.watchdog,
     };
     let mut longer = added.files(&accounts);
     longer.retain(|longer| !options.files.mounts_on(longer.file));

@@ -58,7 +58,7 @@ pub(super) fn prepare(
         ),
     )?;
     let mounts = given.mounts.into_iter();
-    facts.secrets = mounts
+    facts.given = mounts
         .map(|(path, target, read_only)| GivenFile {
             source: place.join(path),
             target,

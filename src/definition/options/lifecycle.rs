@@ -3,7 +3,7 @@
 use super::OptionSpec;
 use super::parse::{Done, clean, number, shown_one};
 use crate::definition::Options;
-use crate::types::RestartError;
+use crate::types::{NotifyMode, RestartError};
 
 pub(super) const SPECS: &[OptionSpec] = &[
     OptionSpec::one(
@@ -58,6 +58,17 @@ pub(super) const SPECS: &[OptionSpec] = &[
         |options| shown_one(options.runtime.as_ref()),
     ),
     OptionSpec::one(
+        "sdnotify",
+        "container|conmon|healthy|ignore",
+        "Who tells systemd that it is ready: the container itself, the monitor (conmon), or its health",
+        |options, value| {
+            let mode = value.parse().map_err(str::to_owned)?;
+            options.notify = Some(mode).filter(|mode| *mode != NotifyMode::default());
+            Ok(())
+        },
+        |options| shown_one(options.notify.as_ref()),
+    ),
+    OptionSpec::one(
         "stop-signal",
         "SIGNAL",
         "Signal of an ordered stop",
@@ -95,6 +106,8 @@ pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("restart", "on-failure:3"),
     ("restart", "unless-stopped"),
     ("runtime", "/usr/bin/crun"),
+    ("sdnotify", "container"),
+    ("sdnotify", "healthy"),
     ("stop-signal", "QUIT"),
     ("stop-signal", "RTMIN+3"),
     ("stop-timeout", "0"),

@@ -32,7 +32,6 @@ const NOT_YET: &[&str] = &[
     "quiet",
     "retry",
     "retry-delay",
-    "sdnotify",
     "tls-verify",
     "variant",
 ];

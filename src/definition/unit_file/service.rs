@@ -26,7 +26,6 @@ const OURS: &[(&str, &str)] = &[
     ("StandardOutput", OUTPUT),
     ("SupplementaryGroups", "use GroupAdd= in [Container]"),
     ("User", USER),
-    ("WatchdogSec", "the monitor does not answer a watchdog"),
 ];
 
 const MONITOR: &str = "the monitor of the container relies on its own value";

@@ -1,7 +1,12 @@
 //! The environment of the payload.
 
 use super::{BundleFacts, hostname};
+use crate::api::NOTIFY_SOCKET;
 use crate::definition::Definition;
+use crate::types::NotifyMode;
+
+/// Where a payload that says itself when it is ready finds the directory of its socket.
+pub const NOTIFY_DIRECTORY: &str = "/run/notify";
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -61,6 +66,15 @@ pub(super) fn plan(definition: &Definition, facts: &BundleFacts, systemd: bool) 
     env.extend(borrowed(&options.env));
     if systemd {
         env.set("container_uuid", &definition.id.as_str()[..32]);
+    }
+    if options.notify == Some(NotifyMode::Container) {
+        env.set(
+            "NOTIFY_SOCKET",
+            format!("{NOTIFY_DIRECTORY}/{NOTIFY_SOCKET}"),
+        );
+        if let Some(usec) = facts.process.watchdog {
+            env.set("WATCHDOG_USEC", usec.to_string());
+        }
     }
     let home = facts.process.user.home.as_deref();
     // Who has no entry and gets none has no home either.

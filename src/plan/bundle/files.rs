@@ -15,8 +15,8 @@ use crate::plan::conf::Conf;
 pub struct FileFacts {
     /// What is known of the user's mounts, in their order.
     pub mounts: Vec<MountFacts>,
-    /// Files and directories of secrets and credentials.
-    pub secrets: Vec<GivenFile>,
+    /// Secrets, credentials, and the directory of [`NOTIFY_SOCKET`](crate::api::NOTIFY_SOCKET).
+    pub given: Vec<GivenFile>,
     /// Variables that secrets become.
     pub secret_env: Vec<(String, String)>,
     /// A mount for /dev/shm, where the runtime cannot make one that belongs to the container's root.
@@ -40,8 +40,8 @@ pub(super) fn plan(definition: &Definition, facts: &BundleFacts) -> Vec<Mount> {
     let mut all = mounts::superseded(before, base(definition, facts), files);
     mounts::read_only_tmpfs(files, &mut all);
     all.extend(behind);
-    let secrets = facts.files.secrets.iter();
-    let wanted = secrets.filter(|given| !files.mounts_on(&given.target));
+    let given = facts.files.given.iter();
+    let wanted = given.filter(|given| !files.mounts_on(&given.target));
     let mut given: Vec<Mount> = Vec::new();
     given.extend(wanted.map(|given| {
         let options: &[&str] = match given.read_only {

@@ -34,6 +34,7 @@ use crate::types::Signal;
 
 pub use cdi::{CdiFile, Edits};
 pub use devices::DeviceNode;
+pub use env::NOTIFY_DIRECTORY;
 pub use etc::EtcFacts;
 pub use files::{FileFacts, GivenFile, mapped_shm};
 pub use hooks::{HookFacts, command_of};

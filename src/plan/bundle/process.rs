@@ -40,6 +40,8 @@ pub struct ProcessFacts {
     pub console: Option<(u16, u16)>,
     /// The runtime is crun.
     pub crun: bool,
+    /// What the payload is to keep from running out if it talks to systemd itself, microseconds (sd_watchdog_enabled(3)).
+    pub watchdog: Option<u64>,
 }
 
 /// Where the init is in a container.
