@@ -275,7 +275,7 @@ pub enum DefinitionError {
     #[error("cannot set a startup healthcheck when there is no regular healthcheck")]
     StartupWithoutCheck,
     /// A readiness that nothing would bring about.
-    #[error("sdnotify policy \"healthy\" requires a healthcheck to be set")]
+    #[error("invalid argument: sdnotify policy \"healthy\" requires a healthcheck to be set")]
     HealthyWithoutCheck,
 }
 

@@ -301,7 +301,11 @@ impl Monitor {
         }
         self.poller.remove(NOTIFY);
         if let Some(proxy) = self.proxy.as_ref().filter(|_| self.payload.is_some()) {
-            self.poller.add(NOTIFY, proxy, Interest::Read)?;
+            let rest = proxy.rests();
+            timeout = timeout.into_iter().chain(rest).min();
+            if rest.is_none() {
+                self.poller.add(NOTIFY, proxy, Interest::Read)?;
+            }
         }
         self.poller.remove(LAUNCH);
         if let Some(Worker::Prepare {
@@ -330,7 +334,7 @@ impl Monitor {
         if noticed || self.poller.ready().any(|ready| ready.token == RUN_DIR) {
             self.collect_run_dir();
         }
-        if let Some(proxy) = &self.proxy
+        if let Some(proxy) = &mut self.proxy
             && self.poller.ready().any(|ready| ready.token == NOTIFY)
         {
             proxy.pass(self.payload.as_ref().map(|payload| payload.pid));

@@ -197,7 +197,7 @@ impl Monitor {
 
     fn payload_ended(&mut self, how: How) -> Event {
         // Its last words; of what it has left behind nothing is heard.
-        if let Some(proxy) = self.proxy.take() {
+        if let Some(mut proxy) = self.proxy.take() {
             proxy.pass(self.payload.as_ref().map(|payload| payload.pid));
         }
         let status = status(how);

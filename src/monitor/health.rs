@@ -6,11 +6,19 @@ use std::time::Duration;
 use super::engine::Monitor;
 use super::{notify, worker};
 use crate::api::event::EventKind;
+use crate::container::health;
 use crate::host::cgroup;
 use crate::lifecycle::{Event, Probe, ProbeEnd};
 use crate::sys::process::{Child, How};
-use crate::sys::time::boottime;
-use crate::types::HealthStatus;
+use crate::sys::time::{Stamp, boottime, realtime};
+use crate::types::{HealthStatus, fits_journal};
+
+/// A log of checks that is longer, bytes, is not read for one line of it.
+const MOST: u64 = 256 << 10;
+/// Most characters of that line.
+const LINE: usize = 200;
+/// A stamp of the time as far as seconds.
+const SECONDS: usize = "2026-01-01 00:00:00".len();
 
 /// A worker that looks at the health.
 #[derive(Debug)]
@@ -93,18 +101,56 @@ impl Monitor {
         let Some(health) = &self.machine.health else {
             return;
         };
-        let mut text = format!("running, {}", health.status);
-        if health.streak > 0 {
-            text.push_str(&format!(" ({} failed in a row)", health.streak));
-        } else if let Some(took) = self.took.filter(|_| health.status == HealthStatus::Healthy) {
-            text.push_str(&format!(", {} ms", took.as_millis()));
-        }
+        let (most, streak) = (health.policy.retries, health.streak);
+        let text = match (health.status, self.took) {
+            (HealthStatus::Starting, _) if streak > 0 => {
+                format!("running, starting ({streak} failed in a row)")
+            }
+            (HealthStatus::Starting, _) => "running, starting".to_owned(),
+            (HealthStatus::Healthy, took) => {
+                let left = most.saturating_sub(streak);
+                let took = took.unwrap_or_default().as_millis();
+                format!("running, healthy ({left}/{most}), {took} ms")
+            }
+            // It is still what it was when that was told.
+            (HealthStatus::Unhealthy, _) if !changed => return,
+            (HealthStatus::Unhealthy, _) => self.unhealthy(),
+        };
         notify::status(&text);
         // Whoever watches this run looks again; what is known was written before.
         self.write_payload_file(false);
         if changed {
             let status = health.status.as_str();
             self.tell_with(EventKind::HealthStatus, None, Some(status));
+        }
+    }
+
+    /// Since when, and the last line that the check has printed.
+    fn unhealthy(&self) -> String {
+        let since = Stamp::local(realtime()).to_string().replace('T', " ");
+        let since = since.get(..SECONDS).unwrap_or(&since);
+        let (layout, id) = (&self.context.layout, &self.context.id);
+        let length = fs::metadata(layout.health_file(id)).map_or(0, |file| file.len());
+        let record = (length <= MOST).then(|| health::read(layout, id)).flatten();
+        let check = record.as_ref().and_then(health::Record::latest);
+        let lines = check.map_or("", |check| check.output.trim_end());
+        let said: String = lines
+            .lines()
+            .next_back()
+            .unwrap_or_default()
+            .chars()
+            .filter(|c| fits_journal(*c))
+            .take(LINE)
+            .collect();
+        match check {
+            None => format!("unhealthy since {since}"),
+            Some(check) if said.is_empty() && check.exit_code == health::TIMED_OUT => {
+                format!("unhealthy since {since}: the check took too long")
+            }
+            Some(check) if said.is_empty() => {
+                format!("unhealthy since {since}: exit code {}", check.exit_code)
+            }
+            Some(_) => format!("unhealthy since {since}: {said}"),
         }
     }
 

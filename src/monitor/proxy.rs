@@ -8,12 +8,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::notify;
 use crate::api::Layout;
 use crate::definition::Definition;
 use crate::host::cgroup::UnitCgroup;
 use crate::sys::socket::{self, Kind};
+use crate::sys::time::boottime;
 use crate::types::NotifyMode;
 
 /// What a payload may say.
@@ -30,8 +32,9 @@ const ALLOWED: &[&str] = &[
 ];
 /// systemd reads no longer messages.
 const MOST: usize = 4096;
-/// Messages in one turn; a flood must not hold up anything else.
+/// Messages in one turn, and the rest behind so many: a flood holds up neither us nor systemd, but whoever makes it.
 const AT_ONCE: usize = 16;
+const REST: Duration = Duration::from_millis(100);
 
 /// Our end of the socket.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(super) struct Proxy {
     socket: OwnedFd,
     /// The payload's cgroup, from the root of the hierarchy.
     cgroup: PathBuf,
+    /// Nothing is read before.
+    rests_until: Duration,
 }
 
 impl Proxy {
@@ -57,14 +62,27 @@ impl Proxy {
 
     pub(super) fn of(socket: OwnedFd, cgroup: &UnitCgroup) -> Self {
         let cgroup = cgroup.payload().into();
-        Self { socket, cgroup }
+        Self {
+            socket,
+            cgroup,
+            rests_until: Duration::ZERO,
+        }
+    }
+
+    /// How long nothing is to be read yet.
+    pub(super) fn rests(&self) -> Option<Duration> {
+        self.rests_until
+            .checked_sub(boottime())
+            .filter(|left| !left.is_zero())
     }
 
     /// Passes on what has come, a bounded part of it.
-    pub(super) fn pass(&self, payload: Option<i32>) {
+    pub(super) fn pass(&mut self, payload: Option<i32>) {
+        self.rests_until = boottime() + REST;
         for _ in 0..AT_ONCE {
             let mut text = [0; MOST];
             let Ok(message) = socket::recv_with_sender(&self.socket, &mut text, 1) else {
+                self.rests_until = Duration::ZERO;
                 return;
             };
             let sender = message.sender.filter(|pid| *pid > 0);

@@ -52,6 +52,9 @@ pub fn plan(
             (action, _) => Err(DefinitionError::ActionWithoutCheck(action)),
         };
     };
+    // As in Podman, the image's times are for its own command.
+    let none = HealthOptions::default();
+    let image = own.command.as_ref().map_or(image, |_| &none);
     let startup_policy = startup.map(|_| StartupPolicy {
         rhythm: rhythm(own.startup_interval, own.startup_timeout),
         retries: own.startup_retries.unwrap_or(0),
@@ -116,6 +119,12 @@ mod tests {
         let found = plan(&own, &image()).unwrap().unwrap();
         assert_eq!(found.command.words(), ["sh", "-c", "own"]);
         assert_eq!(seconds(found.policy), (None, 30, 3));
+        let own = HealthOptions {
+            interval: None,
+            ..own
+        };
+        let found = plan(&own, &image()).unwrap().unwrap();
+        assert_eq!(seconds(found.policy), (Some(30), 30, 3));
         assert_eq!(found.policy.startup.unwrap().successes, 1);
     }
 

@@ -4,7 +4,7 @@ use crate::harness::{Lab, Suite};
 use crate::run::ROOTFS;
 
 /// `up NAME FLAG...`: a container that goes on until it is told to stop. `until WORDS COMMAND`: waits for that output.
-const SHELL: &str = r#"
+pub(crate) const SHELL: &str = r#"
 up() { name=$1; shift; unitbox run -d --name $name "$@" --rootfs /usr/share/unitbox-lab/busybox \
     sh -c 'trap "exit 0" TERM; while :; do sleep 0.1; done' >/dev/null; }
 until_is() { for i in $(seq 100); do [ "$(eval "$2")" = "$1" ] && return 0; sleep 0.1; done
@@ -14,7 +14,7 @@ last() { unitbox inspect -f json $1 | jq -r '.[0].State.Health.Log[-1] | "\(.Exi
 group() { echo /sys/fs/cgroup/system.slice/unitbox-$1.service/payload; }
 "#;
 
-fn sh(lab: &Lab, script: &str) -> String {
+pub(crate) fn sh(lab: &Lab, script: &str) -> String {
     lab.sh(&format!("{SHELL}{script}")).ok()
 }
 
@@ -79,7 +79,7 @@ fn the_monitor_looks_in_its_rhythm_and_says_what_changes() {
          busctl get-property org.unitbox1 /org/unitbox1/container/$id org.unitbox1.Container Health
          systemctl list-units --all | grep -cE '[0-9a-f]{64}'; true",
     );
-    let expected = "-1\n(healthy)\nrunning, healthy, N ms\nlooked 1\npaused 0\nError: container ID is not running\n-1\nweb\n\
+    let expected = "-1\n(healthy)\nrunning, healthy (2/2), N ms\nlooked 1\npaused 0\nError: container ID is not running\n-1\nweb\n\
         container health_status web (healthy)\ncontainer health_status web (unhealthy)\nhealthy\nunhealthy\ns \"unhealthy\"\n0";
     assert_eq!(seen, expected);
 }
@@ -171,4 +171,97 @@ fn a_unit_file_has_the_same() {
         "unitbox create --rm --health-cmd false --health-on-failure restart {ROOTFS} true"
     ));
     error.fails(125);
+}
+
+/// What an image says of its health, over which the user's wishes go.
+#[test]
+fn an_image_has_a_check() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh(
+        "podman load -q -i /usr/share/unitbox-lab/busybox.tar >/dev/null
+         podman create -q --name base --network none busybox >/dev/null
+         podman commit -q --format docker \
+            --change 'HEALTHCHECK --interval=1s --timeout=3s --retries=2 --start-period=4s CMD test -e /tmp/ok' base checked >/dev/null
+         podman save -q --format oci-dir -o /opt/oci busybox; cd /opt/oci/blobs/sha256
+         blob() { set -- $(sha256sum -b $1) $1; mv $3 $1; echo $1 $(stat -c %s $1); }
+         manifest=$(jq -r '.manifests[0].digest' ../../index.json | cut -d: -f2); config=$(jq -r .config.digest $manifest | cut -d: -f2)
+         jq -c '.config.Healthcheck = {Test: [\"CMD-SHELL\", \"test -e /tmp/ok\"], Interval: 1000000000, Timeout: 3000000000,
+            Retries: 2, StartPeriod: 4000000000}' $config >new; set -- $(blob new)
+         jq -c \".config.digest = \\\"sha256:$1\\\" | .config.size = $2\" $manifest >new; set -- $(blob new)
+         jq -c \".manifests[0].digest = \\\"sha256:$1\\\" | .manifests[0].size = $2
+            | .manifests[0].annotations = {\\\"org.opencontainers.image.ref.name\\\": \\\"localhost/checked:latest\\\"}\" ../../index.json >new
+         mv new ../../index.json; tar -C /opt/oci -cf /opt/checked.tar .; unitbox load -i /opt/checked.tar >/dev/null",
+    )
+    .ok();
+    let seen = |engine: &str| {
+        sh(
+            &lab,
+            &format!(
+                "E={engine}; run() {{ name=$1; shift; $E run -d --network none --name $name \"$@\" localhost/checked sleep 1000 >/dev/null; }}
+                 run own; run off --no-healthcheck; run other --health-cmd true --health-retries 7
+                 for name in own off other; do $E inspect -f '{{{{json .Config.Healthcheck}}}}' $name; done
+                 $E healthcheck run own; echo $?; $E exec own touch /tmp/ok; $E healthcheck run own; echo $?
+                 $E healthcheck run off 2>&1 | sed 's/[0-9a-f]\\{{64\\}}/ID/'; $E healthcheck run other; echo $?; $E rm -af -t 0 >/dev/null"
+            ),
+        )
+    };
+    let (ours, theirs) = (seen("unitbox"), seen("podman"));
+    assert_eq!(ours, theirs);
+    assert!(ours.contains("\"Interval\":1000000000"), "{ours}");
+}
+
+/// Where the log goes, and that a file of the user's keeps what is asked for.
+#[test]
+fn the_log_goes_where_it_is_sent() {
+    let lab = Lab::boot(Suite::Trixie);
+    let seen = sh(
+        &lab,
+        "mkdir /opt/logs
+         up file --health-interval disable --health-cmd 'echo seen' --health-log-destination /opt/logs --health-max-log-count 2
+         for i in 1 2 3; do unitbox healthcheck run file; done
+         jq -r '[.Status, (.Log | length), .Log[0].Output] | join(\" \")' /opt/logs/*-healthcheck.log
+         up lines --health-interval disable --health-cmd 'echo spoken' --health-log-destination events_logger
+         unitbox healthcheck run lines; journalctl --sync; journalctl -o cat -u unitbox-lines | grep -c 'exit code 0: spoken'
+         unitbox create --health-cmd true --health-log-destination /no/such --rootfs / true 2>&1; echo $?",
+    );
+    let refused = "Error: look at --health-log-destination /no/such: No such file or directory (os error 2)\n125";
+    assert_eq!(seen, format!("healthy 2 seen\n\n1\n{refused}"));
+}
+
+/// A worker that is killed in a check: it does not count, and what it had started is gone.
+#[test]
+fn a_worker_that_is_killed_tells_nothing() {
+    let lab = Lab::boot(Suite::Trixie);
+    let seen = sh(
+        &lab,
+        "mkdir /opt/seen
+         up web -v /opt/seen:/seen --health-interval 300ms --health-retries 1 --health-timeout 60s \
+            --health-cmd 'test ! -e /seen/hang || tail -f /dev/null'
+         unitbox wait --condition healthy web; touch /opt/seen/hang
+         until_is 1 'pgrep -cx tail'; rm /opt/seen/hang
+         monitor=$(systemctl show -P MainPID unitbox-web)
+         kill -9 $(pgrep -P $monitor -f unitbox-monitor)
+         until_is 0 'pgrep -cx tail'; sleep 1
+         health web; unitbox healthcheck run web; echo $?; unitbox rm -f -t 0 web",
+    );
+    assert_eq!(seen, "-1\nhealthy 0\n0\nweb");
+}
+
+/// What a check prints is read and forgotten: the worker holds little of it.
+#[test]
+fn much_output_takes_little_memory() {
+    let lab = Lab::boot(Suite::Trixie);
+    let seen = sh(
+        &lab,
+        "up prints --health-timeout 60s --health-interval disable --health-cmd 'dd if=/dev/zero bs=1M count=1000 2>/dev/null'
+         monitor=$(systemctl show -P MainPID unitbox-prints)
+         unitbox healthcheck run prints & check=$!; most=0
+         while kill -0 $check 2>/dev/null; do
+             for pid in $monitor $(pgrep -P $monitor -f unitbox-monitor); do
+                 now=$(awk '/VmHWM/ { print $2 }' /proc/$pid/status 2>/dev/null); [ ${now:-0} -gt $most ] && most=$now
+             done
+         done; wait $check; echo $?; [ $most -gt 0 ] && [ $most -lt 16384 ] && echo little || echo $most KiB
+         unitbox rm -f -t 0 prints >/dev/null",
+    );
+    assert_eq!(seen, "0\nlittle");
 }

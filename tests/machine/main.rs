@@ -4,6 +4,7 @@
 //! Run them as root: `cargo nextest run --config-file tests/nextest.toml --test machine`.
 
 mod bench;
+mod bench_health;
 mod bench_verbs;
 mod bus;
 mod clients;
@@ -29,6 +30,7 @@ mod leaks;
 mod limits;
 mod logs;
 mod mounts;
+mod notify;
 mod one_stop;
 mod process;
 mod pty_fuzz;
