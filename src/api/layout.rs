@@ -202,6 +202,11 @@ impl Layout {
         self.run_container(id).join("health.json")
     }
 
+    /// Why the last check that went wrong did so: a short line.
+    pub fn health_said(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("health.said")
+    }
+
     /// Somebody wants the health to be looked at now; it goes when that is done.
     pub fn probe_request(&self, id: &ContainerId) -> PathBuf {
         self.run_container(id).join("probe")

@@ -23,7 +23,7 @@ use crate::sys::move_data::{self, Moved, pipe, set_nonblocking};
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::process::{Child, How, Pidfd, set_subreaper};
 use crate::sys::time::{Stamp, boottime, realtime};
-use crate::types::ContainerId;
+use crate::types::{ContainerId, fits_journal};
 
 /// Most bytes of output that are kept, whoever wants all.
 const MOST: usize = 1 << 20;
@@ -110,6 +110,12 @@ fn write_down(wish: &Wish<'_>, end: ProbeEnd, check: Check) {
         let (status, code) = (health.status, check.exit_code);
         eprintln!("<6>health check: {status}, exit code {code}: {line}");
     }
+    if end == ProbeEnd::Failed {
+        let path = wish.layout.health_said(wish.id);
+        if let Err(error) = write_atomic(&path, reason_of(&check).as_bytes(), 0o600) {
+            tracing::warn!("{}; continuing", crate::types::chain(&error));
+        }
+    }
     record.add(check, wish.count);
     let text = record.render();
     let own = wish
@@ -119,6 +125,21 @@ fn write_down(wish: &Wish<'_>, end: ProbeEnd, check: Check) {
         if let Err(error) = write_atomic(path, text.as_bytes(), 0o600) {
             tracing::warn!("{}; continuing", crate::types::chain(&error));
         }
+    }
+}
+
+/// Most characters of a reason.
+const LINE: usize = 200;
+
+/// Why a check has failed: the last line that it has printed, or how it ended.
+fn reason_of(check: &Check) -> String {
+    let line = check.output.trim_end().lines().next_back();
+    let line = line.unwrap_or_default().chars();
+    let said: String = line.filter(|c| fits_journal(*c)).take(LINE).collect();
+    match check.exit_code {
+        TIMED_OUT => "the check took too long".to_owned(),
+        code if said.is_empty() => format!("exit code {code}"),
+        _ => said,
     }
 }
 
@@ -270,6 +291,23 @@ impl Drain<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_one_short_line() {
+        for (exit_code, output, expected) in [
+            (1, "a\ncurl: (7)\u{1b}[0m\n\n", "curl: (7)[0m"),
+            (3, "\n", "exit code 3"),
+            (TIMED_OUT, "so far", "the check took too long"),
+        ] {
+            let check = Check {
+                start: String::new(),
+                end: String::new(),
+                exit_code,
+                output: output.to_owned(),
+            };
+            assert_eq!(reason_of(&check), expected);
+        }
+    }
 
     #[test]
     fn output_is_cut_by_characters() {

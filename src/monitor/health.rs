@@ -6,17 +6,12 @@ use std::time::Duration;
 use super::engine::Monitor;
 use super::{notify, worker};
 use crate::api::event::EventKind;
-use crate::container::health;
 use crate::host::cgroup;
 use crate::lifecycle::{Event, Probe, ProbeEnd};
 use crate::sys::process::{Child, How};
 use crate::sys::time::{Stamp, boottime, realtime};
-use crate::types::{HealthStatus, fits_journal};
+use crate::types::HealthStatus;
 
-/// A log of checks that is longer, bytes, is not read for one line of it.
-const MOST: u64 = 256 << 10;
-/// Most characters of that line.
-const LINE: usize = 200;
 /// A stamp of the time as far as seconds.
 const SECONDS: usize = "2026-01-01 00:00:00".len();
 
@@ -125,32 +120,14 @@ impl Monitor {
         }
     }
 
-    /// Since when, and the last line that the check has printed.
+    /// Since when, and why.
     fn unhealthy(&self) -> String {
         let since = Stamp::local(realtime()).to_string().replace('T', " ");
         let since = since.get(..SECONDS).unwrap_or(&since);
-        let (layout, id) = (&self.context.layout, &self.context.id);
-        let length = fs::metadata(layout.health_file(id)).map_or(0, |file| file.len());
-        let record = (length <= MOST).then(|| health::read(layout, id)).flatten();
-        let check = record.as_ref().and_then(health::Record::latest);
-        let lines = check.map_or("", |check| check.output.trim_end());
-        let said: String = lines
-            .lines()
-            .next_back()
-            .unwrap_or_default()
-            .chars()
-            .filter(|c| fits_journal(*c))
-            .take(LINE)
-            .collect();
-        match check {
-            None => format!("unhealthy since {since}"),
-            Some(check) if said.is_empty() && check.exit_code == health::TIMED_OUT => {
-                format!("unhealthy since {since}: the check took too long")
-            }
-            Some(check) if said.is_empty() => {
-                format!("unhealthy since {since}: exit code {}", check.exit_code)
-            }
-            Some(_) => format!("unhealthy since {since}: {said}"),
+        let said = fs::read_to_string(self.context.layout.health_said(&self.context.id));
+        match said.as_deref().unwrap_or_default() {
+            "" => format!("unhealthy since {since}"),
+            said => format!("unhealthy since {since}: {said}"),
         }
     }
 

@@ -71,6 +71,7 @@ fn the_monitor_looks_in_its_rhythm_and_says_what_changes() {
          unitbox healthcheck run web 2>&1 | sed 's/[0-9a-f]\\{64\\}/ID/'
          unitbox unpause web >/dev/null
          touch /opt/seen/bad; unitbox wait --condition unhealthy web
+         systemctl show -P StatusText unitbox-web | sed 's/since [-0-9]* [0-9]*:[0-9]*:[0-9]*/since TIME/'
          unitbox ps --filter health=unhealthy --format '{{.Names}}'
          unitbox ps --filter health=healthy --format '{{.Names}}'
          journalctl --sync; journalctl -o cat -u unitbox-web | grep health
@@ -79,7 +80,7 @@ fn the_monitor_looks_in_its_rhythm_and_says_what_changes() {
          busctl get-property org.unitbox1 /org/unitbox1/container/$id org.unitbox1.Container Health
          systemctl list-units --all | grep -cE '[0-9a-f]{64}'; true",
     );
-    let expected = "-1\n(healthy)\nrunning, healthy (2/2), N ms\nlooked 1\npaused 0\nError: container ID is not running\n-1\nweb\n\
+    let expected = "-1\n(healthy)\nrunning, healthy (2/2), N ms\nlooked 1\npaused 0\nError: container ID is not running\n-1\nunhealthy since TIME: exit code 1\nweb\n\
         container health_status web (healthy)\ncontainer health_status web (unhealthy)\nhealthy\nunhealthy\ns \"unhealthy\"\n0";
     assert_eq!(seen, expected);
 }

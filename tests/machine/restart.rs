@@ -255,7 +255,7 @@ fn a_wait_for_the_next_restart_can_be_ended() {
             unitbox start c >/dev/null; wait_for yes 'many c'
             unitbox start c >/dev/null
             n=$(unitbox inspect -f '{{{{.RestartCount}}}}' c); [ $n -lt 3 ] && echo anew || echo $n
-            unitbox rm -f c >/dev/null; systemctl show -P LoadState unitbox-c"
+            unitbox rm -f c >/dev/null; wait_for not-found 'systemctl show -P LoadState unitbox-c'; systemctl show -P LoadState unitbox-c"
         ))
         .ok();
     assert!(
