@@ -31,6 +31,19 @@ use crate::types::{ExitStatus, NO_RESTART, RestartPolicy, Signal};
 /// How long a journald that has not read the last lines may hold up the end of a run.
 const JOURNAL_TIME: Duration = Duration::from_secs(1);
 
+/// Soon, and ever later, a payload that was deaf to a signal is looked at again.
+const DEAF: Duration = Duration::from_millis(50);
+const DEAF_MOST: Duration = Duration::from_secs(1);
+
+/// A signal that the payload was deaf to when it was sent.
+#[derive(Debug)]
+pub(super) struct Unheard {
+    signal: Signal,
+    /// When it is looked at again, and how long that is since the last time.
+    pub(super) look_at: Duration,
+    wait: Duration,
+}
+
 impl Monitor {
     pub(super) fn perform(&mut self, effects: Vec<Effect>) {
         for effect in effects {
@@ -271,7 +284,11 @@ impl Monitor {
         let Some(payload) = &self.payload else { return };
         let number = i32::from(signal.number());
         let is_deaf = signal != Signal::KILL && is_deaf_to(payload.pid, number).unwrap_or(false);
-        self.unheard = is_deaf.then_some(signal);
+        self.unheard = is_deaf.then(|| Unheard {
+            signal,
+            look_at: boottime() + DEAF,
+            wait: DEAF,
+        });
         if let Some(pidfd) = &payload.pidfd {
             match pidfd.send_signal(number) {
                 // It has just ended.
@@ -283,12 +300,22 @@ impl Monitor {
 
     /// A payload that was told to stop before it had its handlers has not heard that. It hears it as soon as it can.
     pub(super) fn signal_again(&mut self) {
-        let (Some(signal), Some(payload)) = (self.unheard, &self.payload) else {
+        let (Some(unheard), Some(payload)) = (&mut self.unheard, &self.payload) else {
             return;
         };
-        match is_deaf_to(payload.pid, i32::from(signal.number())) {
-            Ok(true) => {}
-            Ok(false) => self.signal(signal),
+        let now = boottime();
+        if now < unheard.look_at {
+            return;
+        }
+        match is_deaf_to(payload.pid, i32::from(unheard.signal.number())) {
+            Ok(true) => {
+                unheard.wait = DEAF_MOST.min(unheard.wait * 2);
+                unheard.look_at = now + unheard.wait;
+            }
+            Ok(false) => {
+                let signal = unheard.signal;
+                self.signal(signal);
+            }
             // It is gone.
             Err(_) => self.unheard = None,
         }

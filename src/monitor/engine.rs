@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::client::{self, Client, Ends, First};
 use super::console::{self, Console};
+use super::effects::Unheard;
 use super::health::Looking;
 use super::k8s_file::K8sFile;
 use super::launch::Launch;
@@ -25,13 +26,9 @@ use crate::sys::move_data::pipe;
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::process::{Child, How, Pidfd};
 use crate::sys::time::boottime;
-use crate::types::Signal;
 
 /// While the journal cannot be reached it is tried again this often.
 const RETRY: Duration = Duration::from_millis(200);
-
-/// How often a payload that was deaf to a signal is looked at.
-const DEAF: Duration = Duration::from_millis(50);
 
 const SIGNALS: u64 = 0;
 const RUN_DIR: u64 = 1;
@@ -79,8 +76,7 @@ pub(super) struct Monitor {
     /// How long the last look took.
     pub(super) took: Option<Duration>,
     pub(super) payload: Option<Payload>,
-    /// The signal that the payload was deaf to when it was sent.
-    pub(super) unheard: Option<Signal>,
+    pub(super) unheard: Option<Unheard>,
     /// Children that ended before we knew whose they are.
     pub(super) unknown: Vec<(i32, How)>,
     pub(super) launch: Option<Launch>,
@@ -278,7 +274,8 @@ impl Monitor {
                 self.poller.add(token, fd, interest)?;
             }
         }
-        let deaf = self.unheard.map(|_| DEAF);
+        let unheard = self.unheard.as_ref();
+        let deaf = unheard.map(|unheard| unheard.look_at.saturating_sub(boottime()));
         timeout = timeout.into_iter().chain(deaf).min();
         self.poller.remove(CONSOLE);
         if console == console::Wait::Nothing {

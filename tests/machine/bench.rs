@@ -52,7 +52,7 @@ const OURS: f64 = 0.5;
 
 /// Rounds of seven samples. Others on the host can only add to a sample, so the smallest is the truth, and a machine that
 /// is noisy for one round gets another.
-const ROUNDS: usize = 3;
+pub(crate) const ROUNDS: usize = 3;
 
 /// The smallest CPU so far, microseconds: start and stop of ours, start and stop of Quadlet's, the runtime alone.
 fn cheapest(lab: &Lab, name: &str, runtime: &str) -> [f64; 5] {

@@ -5,13 +5,14 @@ use crate::health::sh;
 use crate::run::ROOTFS;
 
 /// The root file system of the lab's Busybox with the programs of the lab, systemd-notify(1) and perl(1) among them;
-/// `say TEXT`: sends a message to the socket that NOTIFY_SOCKET names.
+/// `say TEXT...`: sends messages to the socket that NOTIFY_SOCKET names, and lives until they are heard, unless AT_ONCE.
 const APP: &str = r#"
 A='-v /usr:/usr:ro -v /usr/lib:/lib:ro -v /usr/lib64:/lib64:ro -v /opt/seen:/seen --rootfs /usr/share/unitbox-lab/busybox'
 mkdir -p /opt/seen; rm -f /opt/seen/*
 cat >/opt/seen/say <<'PERL'
 use Socket; socket(S, AF_UNIX, SOCK_DGRAM, 0) or die; my $to = sockaddr_un($ENV{NOTIFY_SOCKET});
 for my $text (@ARGV) { $text =~ s/\\n/\n/g; send(S, $text, 0, $to) or print "lost\n"; }
+select(undef, undef, undef, 0.7) unless $ENV{AT_ONCE};
 PERL
 show() { systemctl show -P $2 unitbox-$1; }
 "#;
@@ -39,7 +40,7 @@ SH
                 unitbox create --name app --runtime {runtime} --sdnotify container $A sh /seen/app >/dev/null
                 systemctl start --no-block unitbox-app
                 until_is loading 'show app StatusText'; show app ActiveState
-                unitbox ps --format '{{{{.State}}}}'; unitbox inspect -f '{{{{.Config.sdNotifyMode}}}}' app
+                unitbox ps --format '{{{{.State}}}}'; unitbox inspect -f '{{{{.Config.SdNotifyMode}}}}' app
                 touch /opt/seen/go; until_is active 'show app ActiveState'; show app StatusText
                 touch /opt/seen/reload; until_is reloading 'show app ActiveState'
                 touch /opt/seen/reloaded; until_is active 'show app ActiveState'
@@ -59,7 +60,7 @@ fn ready_is_told_before_the_end() {
     let lab = Lab::boot(Suite::Trixie);
     let seen = app(
         &lab,
-        "unitbox create --name short --sdnotify container $A perl /seen/say READY=1 >/dev/null
+        "unitbox create --name short --sdnotify container -e AT_ONCE=1 $A perl /seen/say READY=1 >/dev/null
          for i in 1 2 3 4 5; do systemctl start unitbox-short; echo $? $(show short Result); done
          unitbox create --name mute --sdnotify container $A true >/dev/null
          systemctl start unitbox-mute 2>/dev/null; echo $? $(show mute Result)
@@ -115,6 +116,16 @@ fn a_start_waits_for_good_health() {
         refused.fails(125).err().to_owned()
     };
     assert_eq!(said("unitbox"), said("podman"));
+    let modes = |engine: &str| {
+        lab.sh(&format!(
+            "for mode in conmon container healthy ignore; do
+                id=$({engine} create --network none --health-cmd true --sdnotify $mode {ROOTFS} true)
+                {engine} inspect -f '{{{{.Config.SdNotifyMode}}}}' $id; {engine} inspect $id | jq -r '.[0].Config.sdNotifyMode'; {engine} rm $id >/dev/null
+            done"
+        ))
+        .ok()
+    };
+    assert_eq!(modes("unitbox"), modes("podman"));
 }
 
 #[test]

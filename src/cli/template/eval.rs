@@ -334,7 +334,7 @@ fn fields<'v>(
     Ok(value)
 }
 
-/// One step down. Podman's structs have Go names and JSON names, which differ in the case of `ID`.
+/// One step down. Podman's structs have Go names and JSON names, which differ in the case of `ID` and of a first letter.
 fn field<'v>(value: &'v Value, name: &str) -> Result<&'v Value, String> {
     match value {
         Value::Map(items) => Ok(items.get(name).unwrap_or(&Value::Missing)),
@@ -343,6 +343,7 @@ fn field<'v>(value: &'v Value, name: &str) -> Result<&'v Value, String> {
             let found = by(name).or_else(|| match name {
                 "ID" => by("Id"),
                 "Id" => by("ID"),
+                "SdNotifyMode" => by("sdNotifyMode"),
                 _ => None,
             });
             found

@@ -209,6 +209,7 @@ pub(super) const ELSEWHERE: &[&str] = &[
     "rmi",
     "rootfs",
     "runtime",
+    "sdnotify",
     "subgidname",
     "subuidname",
     "timeout",
