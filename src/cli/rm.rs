@@ -64,7 +64,8 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         let mut results: Vec<_> = all.map(|one| (remove(args, site, &one), one)).collect();
         results.sort_by_key(|(_, one)| !names.contains(&one.shown));
         results
-    } else if args.get_flag("all") {
+    } else if args.get_flag("all") || args.contains_id("filter") {
+        // In which order they are found nobody knows.
         in_passes(chosen, |one| remove(args, site, one))
     } else {
         let all = chosen.into_iter();
