@@ -202,3 +202,16 @@ fn a_container_ends_at_its_timeout() {
     ))
     .ok();
 }
+
+/// Podman does that in an order by chance, and fails by chance.
+#[test]
+fn what_a_filter_finds_is_removed_in_any_order() {
+    let lab = Lab::boot(Suite::Trixie);
+    for _ in 0..4 {
+        lab.sh(&format!(
+            "unitbox create --name a -l of=us {ROOTFS} true; unitbox create --name b -l of=us --requires a {ROOTFS} true
+            unitbox rm --filter label=of=us && [ -z \"$(unitbox ps -aq)\" ]"
+        ))
+        .ok();
+    }
+}

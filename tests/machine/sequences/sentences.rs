@@ -380,14 +380,6 @@ pub(super) const OTHERS: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "all dependents at once",
-        &[
-            "$E create --name ${P}a $L $R stamp run",
-            "$E create --name ${P}b $L --requires ${P}a $R stamp run",
-            "$E rm --filter label=seq=${P#s}",
-        ],
-    ),
-    (
         "waits for several",
         &[
             "$E run --name ${P}a $R sh -c 'exit 3'",
