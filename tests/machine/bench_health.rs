@@ -8,7 +8,7 @@ use crate::run::ROOTFS;
 const ONE: f64 = 1.4;
 
 /// What all checks may take of Podman's. The runtime alone takes more than half of that.
-const MANY: f64 = 0.3;
+const MANY: f64 = 0.4;
 
 /// One check against the runtime's own exec of the same command, which is the floor.
 #[test]

@@ -135,7 +135,7 @@ fn the_watchdog_hears_of_what_is_well() {
         &lab,
         "for name in own quiet sick; do
             mkdir -p /etc/systemd/system/unitbox-$name.service.d
-            printf '[Service]\\nWatchdogSec=1\\n' >/etc/systemd/system/unitbox-$name.service.d/watchdog.conf
+            printf '[Service]\\nWatchdogSec=2\\n' >/etc/systemd/system/unitbox-$name.service.d/watchdog.conf
          done; systemctl daemon-reload
          beat='trap \"echo heard >>/seen/heard; exit 0\" TERM; systemd-notify --ready
             while :; do [ -e /seen/hang ] || systemd-notify WATCHDOG=1; sleep 0.2; done'
@@ -143,14 +143,14 @@ fn the_watchdog_hears_of_what_is_well() {
          unitbox create --name quiet $A sh -c 'trap \"exit 0\" TERM; while :; do sleep 0.1; done' >/dev/null
          unitbox create --name sick --health-interval 200ms --health-retries 1 --health-cmd 'test ! -e /seen/hang' $A \
             sh -c 'trap \"echo heard >>/seen/heard; exit 0\" TERM; while :; do sleep 0.1; done' >/dev/null
-         systemctl start unitbox-own unitbox-quiet unitbox-sick; sleep 3
+         systemctl start unitbox-own unitbox-quiet unitbox-sick; sleep 4
          for name in own quiet sick; do echo $name $(show $name ActiveState) $(show $name NRestarts); done; cat /opt/seen/usec
-         unitbox pause quiet >/dev/null; sleep 2; show quiet ActiveState; unitbox unpause quiet >/dev/null
+         unitbox pause quiet >/dev/null; sleep 4; show quiet ActiveState; unitbox unpause quiet >/dev/null
          touch /opt/seen/hang
          for name in own sick; do until_is failed 'show '$name' ActiveState'; show $name Result
             unitbox inspect -f '{{.State.ExitCode}}' $name; done
          show quiet ActiveState; cat /opt/seen/heard; unitbox rm -f -t 1 quiet >/dev/null",
     );
-    let expected = "own active 0\nquiet active 0\nsick active 0\n1000000\nactive\nwatchdog\n0\nwatchdog\n0\nactive\nheard\nheard";
+    let expected = "own active 0\nquiet active 0\nsick active 0\n2000000\nactive\nwatchdog\n0\nwatchdog\n0\nactive\nheard\nheard";
     assert_eq!(seen, expected);
 }
