@@ -145,7 +145,8 @@ pub fn start(
     wish: &Wish,
 ) -> Result<Session, ExecError> {
     let id = &definition.id;
-    let planned = plan(layout, definition, payload, wish)?;
+    let planned =
+        plan(layout, definition, payload, wish).map_err(|error| overtaken(payload, error))?;
     let runtime = Runtime::find(definition.options.runtime.as_deref())?;
     let directory = layout.sessions(id);
     // Only below a run: one that has just ended takes all with it.
@@ -170,11 +171,16 @@ pub fn start(
         }),
         Err(error) => {
             let _ = fs::remove_file(&files.pid);
-            Err(match state_now(payload, &error) {
-                Some(state) => ExecError::State(state),
-                None => error,
-            })
+            Err(overtaken(payload, error))
         }
+    }
+}
+
+/// A failure that comes of another state than the one that was looked at is one of that state.
+fn overtaken(payload: &Payload, error: ExecError) -> ExecError {
+    match state_now(payload, &error) {
+        Some(state) => ExecError::State(state),
+        None => error,
     }
 }
 
