@@ -33,7 +33,7 @@ pub fn remove(
 ) -> Result<(), ContainerError> {
     match store::load(site.layout, id) {
         Ok(definition) => {
-            remove_good(site, &definition, force, patience)?;
+            let definition = remove_good(site, definition, force, patience)?;
             if !volumes && !definition.options.remove {
                 return Ok(());
             }
@@ -45,17 +45,18 @@ pub fn remove(
     }
 }
 
+/// The definition of what was removed: it may have got another name meanwhile, and its unit with it.
 fn remove_good(
     site: Site<'_>,
-    definition: &Definition,
+    mut definition: Definition,
     force: bool,
     patience: Patience,
-) -> Result<(), ContainerError> {
-    dependencies::check_unneeded(site.layout, definition)?;
-    let name = definition.unit();
-    let (lock, cgroup, code) = loop {
+) -> Result<Definition, ContainerError> {
+    dependencies::check_unneeded(site.layout, &definition)?;
+    let (lock, name, cgroup, code) = loop {
+        let name = definition.unit();
         let status = site.manager.status(&name)?;
-        let seen = derive(&gather(site.layout, definition, status.clone()));
+        let seen = derive(&gather(site.layout, &definition, status.clone()));
         if !status.active_state.is_over() {
             if !seen.state.can_remove() && !force {
                 return Err(ContainerError::State(format!(
@@ -72,51 +73,58 @@ fn remove_good(
                 continue;
             }
             // Of one that another has removed meanwhile, the unit may be the next one's of its name.
-            if !is_there(site, definition)? {
-                return Ok(());
+            match now(site, &definition)? {
+                Some(now) if now.name != definition.name => {
+                    definition = now;
+                    continue;
+                }
+                Some(_) => {}
+                None => return Ok(definition),
             }
             // The payload has ended but the unit not: this waits for it.
-            stop(site, definition, patience)?;
+            stop(site, &definition, patience)?;
         }
         let lock = store::lock(site.layout, &definition.id)?;
-        if !is_there(site, definition)? {
-            return forget_run(site, definition);
+        match now(site, &definition)? {
+            Some(now) if now.name != definition.name => {
+                definition = now;
+                continue;
+            }
+            Some(_) => {}
+            None => {
+                forget_run(site, &definition)?;
+                return Ok(definition);
+            }
         }
         // Who is made to depend on it has the lock until he is on record.
-        dependencies::check_unneeded(site.layout, definition)?;
+        dependencies::check_unneeded(site.layout, &definition)?;
         // Somebody may have started it before we had the lock; whoever does now waits for it and finds nothing.
         let status = site.manager.status(&name)?;
         if status.active_state.is_over() {
             let cgroup = UnitCgroup::of(&status.control_group, &name);
-            let seen = derive(&gather(site.layout, definition, status));
+            let seen = derive(&gather(site.layout, &definition, status));
             let code = seen.exit.as_ref().and_then(events::code);
             keep_exit(
                 site.layout,
                 &definition.id,
-                exits::record_of(definition, &seen),
+                exits::record_of(&definition, &seen),
             );
-            break (lock, cgroup, code);
+            break (lock, name, cgroup, code);
         }
     };
-    clear(site, definition, &cgroup)?;
+    clear(site, &definition, &cgroup)?;
     finish(site, &lock, &definition.id, Some(&name))?;
-    events::tell(definition, EventKind::Remove, code);
+    events::tell(&definition, EventKind::Remove, code);
     dependencies::release(site.layout, &definition.options, &definition.id);
-    Ok(())
+    Ok(definition)
 }
 
-/// Whether a container is there still: if not, a unit of its name may be that of the next one.
-///
-/// # Errors
-/// It has another name now, and so its unit.
-fn is_there(site: Site<'_>, definition: &Definition) -> Result<bool, ContainerError> {
+/// What a container is now, whose name leads to its unit; none: it is gone, and a unit of its name may be that of the
+/// next one.
+fn now(site: Site<'_>, definition: &Definition) -> Result<Option<Definition>, ContainerError> {
     match store::load(site.layout, &definition.id) {
-        Ok(now) if now.name == definition.name => Ok(true),
-        Ok(_) => Err(ContainerError::State(format!(
-            "cannot remove container {} as it was renamed meanwhile",
-            definition.id
-        ))),
-        Err(error) if error.is_not_found() => Ok(false),
+        Ok(now) => Ok(Some(now)),
+        Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -200,5 +208,46 @@ pub(super) fn keep_exit(layout: &Layout, id: &ContainerId, record: Option<ExitRe
     let Some(record) = record else { return };
     if let Err(error) = exits::keep(layout, id, &record.render(), &mut Host) {
         tracing::warn!(%id, %error, "exit record is not kept");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::host::fake_world::FakeWorld;
+    use crate::host::systemd::fake::FakeManager;
+
+    /// As in Podman, what a name has led to once is what is removed, whatever it is called by then.
+    #[test]
+    fn one_that_is_renamed_meanwhile_is_removed_all_the_same() {
+        let world = FakeWorld::new();
+        let layout = Layout::new(world.root());
+        let old = Definition::sample();
+        let lock = store::create(&layout, &old).unwrap();
+        let calls = thread::scope(|scope| {
+            let removal = scope.spawn(|| {
+                let manager = FakeManager::default();
+                let site = Site {
+                    layout: &layout,
+                    manager: &manager,
+                };
+                remove(site, &old.id, false, Patience::Own, false).unwrap();
+                manager.calls()
+            });
+            thread::sleep(Duration::from_millis(200));
+            let new = Definition {
+                name: "other".parse().unwrap(),
+                ..old.clone()
+            };
+            store::rename(&layout, &lock, &new, &old.name).unwrap();
+            drop(lock);
+            removal.join().unwrap()
+        });
+        assert_eq!(calls.first().unwrap(), "status unitbox-web.service");
+        assert_eq!(calls.last().unwrap(), "reset_failed unitbox-other.service");
+        assert!(store::list(&layout).unwrap().is_empty());
+        assert_eq!(fs::read_dir(layout.names()).unwrap().count(), 0);
     }
 }
