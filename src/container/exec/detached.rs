@@ -8,10 +8,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::events;
-use super::exec::{ExecError, Session, Wish, start};
+use super::{ExecError, Session, Wish, start};
 use crate::api::event::EventKind;
 use crate::api::{Layout, Payload};
+use crate::container::events;
 use crate::definition::Definition;
 use crate::sys::exec::close_inherited;
 use crate::sys::move_data::{Moved, pipe, read, set_nonblocking};

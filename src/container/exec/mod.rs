@@ -4,9 +4,13 @@
 //! of its own, gets into the container. A session is the file with its PID, by its id; it counts while that process lives in
 //! the payload's cgroup.
 
+mod detached;
+mod error;
+mod launch;
+mod sessions;
+
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,80 +19,24 @@ use serde::Deserialize;
 
 use super::attach::{Client, Pump};
 use super::observe::State;
-use super::prepare::{self, PrepareError, UserError};
-use super::sessions::prune;
-pub use super::sessions::sessions;
+use super::prepare;
 use crate::api::{ExitCode, Layout, Payload};
 use crate::definition::{Definition, Options};
-use crate::host::reason;
-use crate::host::runtime::{Command, ExecFiles, Runtime, RuntimeError};
+use crate::host::runtime::{ExecFiles, Runtime};
 use crate::plan::bundle::UserFacts;
 use crate::plan::exec::{ExecFacts, process};
-use crate::store::{ensure_private, write_atomic};
-use crate::sys::exec::{Exec, ExecError as SpawnError};
+use crate::store::ensure_private;
 use crate::sys::id::random_bytes;
-use crate::sys::move_data::{Moved, pipe, read};
-use crate::sys::process::{Child, How, Pidfd, set_subreaper};
-use crate::sys::socket::{self, Kind};
+use crate::sys::move_data::{Moved, read};
+use crate::sys::process::{Child, How, Pidfd};
 use crate::sys::terminal::Size;
-use crate::types::ContainerId;
 
-/// Podman's code of an error before the process, other than those of the runtime.
-const FAILED: u8 = 255;
-
-/// Why there is no process.
-#[derive(Debug, thiserror::Error)]
-pub enum ExecError {
-    /// The container does not run.
-    #[error("it is {}; can only create exec sessions on running containers", .0.as_str())]
-    State(State),
-    /// The user is not known.
-    #[error(transparent)]
-    User(#[from] UserError),
-    /// There is no runtime.
-    #[error(transparent)]
-    Runtime(#[from] RuntimeError),
-    /// What the host has cannot be read.
-    #[error(transparent)]
-    Host(#[from] PrepareError),
-    /// A program was not started.
-    #[error(transparent)]
-    Spawn(#[from] SpawnError),
-    /// The runtime has failed.
-    #[error("{reason}")]
-    Failed {
-        /// 126, 127 or 255.
-        code: u8,
-        /// Its words.
-        reason: String,
-    },
-    /// What the child that waits for a process has said instead of starting it.
-    #[error("{0}")]
-    Told(String),
-    /// A file operation.
-    #[error("{what}")]
-    Io {
-        /// What was done.
-        what: String,
-        /// The cause.
-        source: io::Error,
-    },
-}
-
-impl ExecError {
-    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        let what = what.into();
-        move |source| Self::Io { what, source }
-    }
-
-    /// What Podman ends with.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Failed { code, .. } => *code,
-            _ => FAILED,
-        }
-    }
-}
+pub use detached::start_detached;
+pub use error::ExecError;
+pub(super) use launch::Ends;
+use launch::run;
+use sessions::prune;
+pub use sessions::sessions;
 
 /// What is to be run.
 #[derive(Debug)]
@@ -105,18 +53,6 @@ pub struct Wish {
     pub preserve: Vec<i32>,
     /// Size of the user's terminal.
     pub size: Option<Size>,
-}
-
-/// Our ends of what the process reads and writes.
-pub(super) enum Ends {
-    /// Three pipes.
-    Pipes {
-        stdin: Option<OwnedFd>,
-        stdout: OwnedFd,
-        stderr: OwnedFd,
-    },
-    /// The master of its terminal.
-    Terminal(OwnedFd),
 }
 
 /// A process that was started.
@@ -253,121 +189,6 @@ fn plan(
     Ok(process(&base, &wish.options, &wish.command, &facts))
 }
 
-/// Lets the runtime start the process; it has ended afterwards, and the process is our child.
-fn run(
-    runtime: &Runtime,
-    layout: &Layout,
-    id: &ContainerId,
-    files: &ExecFiles,
-    planned: &Process,
-    wish: &Wish,
-) -> Result<(Child, Ends), ExecError> {
-    let json = serde_json::to_vec(planned).expect("a process has only string keys");
-    write_atomic(&files.process, &json, 0o600).map_err(|error| ExecError::Io {
-        what: "write the process".to_owned(),
-        source: io::Error::other(error),
-    })?;
-    set_subreaper().map_err(ExecError::io("become subreaper"))?;
-    let tty = wish.options.tty;
-    let preserve = wish.preserve.iter().max().map_or(0, |most| most - 2);
-    let command = runtime.exec(layout, id, files, tty, preserve.unsigned_abs());
-    let made = || ExecError::io("make a pipe");
-    let null = || {
-        let open = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/null");
-        open.map(OwnedFd::from)
-            .map_err(ExecError::io("open /dev/null"))
-    };
-    if tty {
-        let listener = socket::listen(&files.console, Kind::Stream, 1)
-            .map_err(ExecError::io("listen for the terminal"))?;
-        let null = null()?;
-        let fds = [null.as_fd(), null.as_fd(), null.as_fd()];
-        let child = spawn(&command, fds, &wish.preserve, files)?;
-        let master = receive(&listener).map_err(ExecError::io("receive the terminal"))?;
-        return Ok((child, Ends::Terminal(master)));
-    }
-    let (stdin, to_stdin) = match wish.options.interactive && !wish.detached {
-        true => pipe()
-            .map(|(read, write)| (read, Some(write)))
-            .map_err(made())?,
-        false => (null()?, None),
-    };
-    let (stdout, stdout_end) = pipe().map_err(made())?;
-    let (stderr, stderr_end) = pipe().map_err(made())?;
-    let child = match wish.detached {
-        true => {
-            let null = null()?;
-            spawn(&command, [null.as_fd(); 3], &wish.preserve, files)?
-        }
-        false => {
-            let fds = [stdin.as_fd(), stdout_end.as_fd(), stderr_end.as_fd()];
-            spawn(&command, fds, &wish.preserve, files)?
-        }
-    };
-    let ends = Ends::Pipes {
-        stdin: to_stdin,
-        stdout,
-        stderr,
-    };
-    Ok((child, ends))
-}
-
-fn spawn(
-    command: &Command,
-    [stdin, stdout, stderr]: [BorrowedFd<'_>; 3],
-    preserve: &[i32],
-    files: &ExecFiles,
-) -> Result<Child, ExecError> {
-    let mut program = Exec::new(&command.program)
-        .args(command.args.iter().cloned())
-        .envs(Command::ENV)
-        .stdin(stdin)
-        .stdout(stdout)
-        .stderr(stderr);
-    for number in preserve {
-        program = program
-            .keep(*number)
-            .map_err(ExecError::io(format!("preserve file descriptor {number}")))?;
-    }
-    // The runtime counts them, and must not find a file of its own between them.
-    let null = fs::File::open("/dev/null").map_err(ExecError::io("open /dev/null"))?;
-    let program = program.fill(null.as_fd());
-    let wait = ExecError::io("wait for the runtime");
-    match program.spawn()?.wait().map_err(wait)? {
-        How::Exited(0) => {}
-        How::Exited(_) => {
-            let (code, reason) = reason::of_exec(&files.log);
-            return Err(ExecError::Failed { code, reason });
-        }
-        How::Signaled { signal, .. } => {
-            let reason = format!("the runtime was killed by signal {signal}");
-            return Err(ExecError::Failed {
-                code: ExitCode::Error.number(),
-                reason,
-            });
-        }
-    }
-    let text = fs::read_to_string(&files.pid).map_err(ExecError::io("read the process id"))?;
-    let pid: i32 = text
-        .trim()
-        .parse()
-        .map_err(|_| ExecError::io("read the process id")(io::ErrorKind::InvalidData.into()))?;
-    // It is our child: the number is its own until we reap it.
-    let pidfd = Pidfd::open(pid).map_err(ExecError::io("open the process"))?;
-    Ok(Child { pid, pidfd })
-}
-
-/// The master that the runtime has sent before it ended.
-fn receive(listener: &OwnedFd) -> io::Result<OwnedFd> {
-    let missing = || io::Error::other("the runtime has sent none");
-    let connection = socket::accept(listener)?.ok_or_else(missing)?;
-    let message = socket::recv_with_fds(connection, &mut [0; 256], 1)?;
-    message.fds.into_iter().next().ok_or_else(missing)
-}
-
 impl Session {
     /// Moves bytes until the process has ended; its exit code, or none if the user has detached from it. Signals that
     /// arrive are its own.
@@ -394,7 +215,7 @@ impl Session {
         let detached = pump.run(client, &mut on_signal)?;
         if matches!(detached, super::attach::Detached::ByKeys) {
             if let Some(master) = kept {
-                super::detached::keep(&master, &record, payload)?;
+                detached::keep(&master, &record, payload)?;
             }
             return Ok(None);
         }
