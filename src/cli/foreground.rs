@@ -168,6 +168,13 @@ pub(super) fn on_signal(
 
 /// A start that failed or was given up: nothing of a `--rm` container stays.
 fn abandon(site: Site<'_>, definition: &Definition, error: ContainerError) -> CliError {
+    if let ContainerError::GivenUp { .. } = error {
+        // The run that ends is not ours, and takes its time without us.
+        if !site.layout.last_start(&definition.id).exists() {
+            run::discard(site, definition);
+        }
+        return cancelled(definition);
+    }
     if error.is_interrupted() {
         return cancel(site, definition);
     }
@@ -180,6 +187,10 @@ fn cancel(site: Site<'_>, definition: &Definition) -> CliError {
         tracing::warn!(name = %definition.name, %error, "not stopped");
     }
     run::discard(site, definition);
+    cancelled(definition)
+}
+
+fn cancelled(definition: &Definition) -> CliError {
     CliError::Cancelled(format!("container {}: start", definition.name))
 }
 

@@ -139,7 +139,7 @@ pub(super) fn units(
 /// nor knows of `--rm` containers that wait for their start.
 ///
 /// # Errors
-/// [`ContainerError::Dependencies`] with all that do not run, and why.
+/// [`ContainerError::Dependencies`] with all that do not run, and why; at once if the caller was interrupted.
 pub(super) fn start(
     site: Site<'_>,
     definition: &Definition,
@@ -165,7 +165,10 @@ pub(super) fn start(
                 "container {}: what it needs does not run",
                 dependency.name
             )),
-            None => start(&dependency).map_err(|error| chain(&error)),
+            None => match start(&dependency) {
+                Err(error) if error.is_interrupted() => return Err(error),
+                started => started.map_err(|error| chain(&error)),
+            },
         };
         if let Err(problem) = result {
             problems.push(problem);

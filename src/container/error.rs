@@ -70,6 +70,12 @@ pub enum ContainerError {
         /// What the monitor, or systemd, said.
         reason: String,
     },
+    /// The caller did not want to wait any longer for the end of a run, behind which it was to be started.
+    #[error("container {name}: start: interrupted while its last run ends")]
+    GivenUp {
+        /// Which.
+        name: ContainerName,
+    },
     /// A job of systemd ended otherwise than wanted.
     #[error("container {name}: {verb}: systemd's job ended as {result}")]
     Job {
@@ -172,8 +178,11 @@ impl ContainerError {
         matches!(self, Self::Store(error) if error.is_not_found())
     }
 
-    /// Whether the caller was interrupted while a job was waited for.
+    /// Whether the caller was interrupted while a job, or the end of a run, was waited for.
     pub fn is_interrupted(&self) -> bool {
-        matches!(self, Self::Systemd(SystemdError::Interrupted { .. }))
+        matches!(
+            self,
+            Self::GivenUp { .. } | Self::Systemd(SystemdError::Interrupted { .. })
+        )
     }
 }

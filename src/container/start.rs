@@ -96,7 +96,7 @@ pub(super) fn launch(
 /// has begun meanwhile. One that systemd does not end is stopped.
 ///
 /// # Errors
-/// systemd cannot be asked.
+/// systemd cannot be asked, or [`ContainerError::GivenUp`].
 pub(super) fn once_over(
     site: Site<'_>,
     definition: &Definition,
@@ -120,6 +120,10 @@ pub(super) fn once_over(
         if status.active_state != ActiveState::Deactivating && Instant::now() >= until {
             site.manager.stop(&name)?;
             return Ok((site.manager.status(&name)?, seen));
+        }
+        if site.manager.take_interrupt() {
+            let name = definition.name.clone();
+            return Err(ContainerError::GivenUp { name });
         }
         std::thread::sleep(LOOK);
     }
@@ -277,5 +281,28 @@ mod tests {
         fs::create_dir_all(name.parent().unwrap()).unwrap();
         symlink("../containers/next", &name).unwrap();
         assert_eq!(resets(), 0);
+    }
+
+    /// Who waits for the end of a run has no job that could be interrupted.
+    #[test]
+    fn to_wait_for_the_end_of_a_run_can_be_given_up() {
+        let world = FakeWorld::new();
+        let layout = Layout::new(world.root());
+        let definition = Definition::sample();
+        fs::create_dir_all(layout.container(&definition.id)).unwrap();
+        let manager = FakeManager::default();
+        let site = Site {
+            layout: &layout,
+            manager: &manager,
+        };
+        let ending = UnitStatus {
+            active_state: ActiveState::Deactivating,
+            ..UnitStatus::not_found()
+        };
+        manager.set(&definition.unit(), ending);
+        manager.interrupt();
+        let error = start(site, &definition).unwrap_err();
+        assert!(error.is_interrupted(), "{error}");
+        assert_eq!(manager.calls(), ["status unitbox-web.service"]);
     }
 }

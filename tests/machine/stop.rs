@@ -183,3 +183,27 @@ fn a_hung_journal_does_not_hold_up_a_stop() {
     assert_eq!(stop.ok(), "0");
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
+
+/// An attached client holds back the signals that end programs; while it waits for the end of the run before, there is
+/// nobody to pass them on to.
+#[test]
+fn a_start_that_waits_for_the_end_of_a_run_can_be_given_up() {
+    let lab = Lab::boot(Suite::Trixie);
+    for (flags, state) in [("", "exited"), ("--rm", "")] {
+        let seen = lab
+            .sh(&format!(
+                "state() {{ unitbox ps -a --format '{{{{.State}}}}'; }}
+                unitbox run -d --name s {flags} --stop-timeout 60 {ROOTFS} stamp ignore >/dev/null
+                unitbox stop s >/dev/null & stop=$!
+                until [ \"$(state)\" = stopping ]; do sleep 0.05; done
+                for signal in INT TERM HUP; do
+                    SECONDS=0; timeout --preserve-status -k 20 -s $signal 1 unitbox start -a s 2>/dev/null
+                    echo $? $((SECONDS < 10))
+                done
+                state; unitbox kill s >/dev/null; wait $stop; echo $?; state; unitbox rm -i s >/dev/null"
+            ))
+            .ok();
+        let want = format!("130 1\n130 1\n130 1\nstopping\n0\n{state}");
+        assert_eq!(seen.trim(), want.trim(), "{flags}");
+    }
+}

@@ -445,6 +445,10 @@ impl Manager for Systemd {
     fn disconnect(&self) {
         self.session.borrow_mut().take();
     }
+
+    fn take_interrupt(&self) -> bool {
+        self.interrupt.swap(false, Ordering::AcqRel)
+    }
 }
 
 #[cfg(test)]

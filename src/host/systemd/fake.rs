@@ -20,6 +20,7 @@ struct Inner {
     calls: Vec<String>,
     units: BTreeMap<String, UnitStatus>,
     script: VecDeque<Result<JobResult, SystemdError>>,
+    interrupt: bool,
 }
 
 impl FakeManager {
@@ -32,6 +33,11 @@ impl FakeManager {
     /// The result of the next job without one; a result that is not [`JobResult::Done`] leaves the unit's state alone.
     pub fn script(&self, result: Result<JobResult, SystemdError>) {
         self.inner.borrow_mut().script.push_back(result);
+    }
+
+    /// The caller wants out.
+    pub fn interrupt(&self) {
+        self.inner.borrow_mut().interrupt = true;
     }
 
     /// Every call so far, such as `start unitbox-web.service`.
@@ -142,6 +148,10 @@ impl Manager for FakeManager {
     fn reload(&self) -> Result<(), SystemdError> {
         self.record("reload", "systemd");
         Ok(())
+    }
+
+    fn take_interrupt(&self) -> bool {
+        std::mem::take(&mut self.inner.borrow_mut().interrupt)
     }
 }
 

@@ -89,4 +89,10 @@ pub trait Manager {
     /// Closes the connection until the next call. Whoever waits for something else does this first: systemd queues
     /// every signal of every unit for a peer that does not read.
     fn disconnect(&self) {}
+
+    /// Whether the caller wants out of what is waited for without a job. Who asks takes the wish, as a job does that ends
+    /// with [`SystemdError::Interrupted`].
+    fn take_interrupt(&self) -> bool {
+        false
+    }
 }
