@@ -10,7 +10,7 @@ use super::{Host, args, attach, foreground, output, ps, streams, targets};
 use crate::api::ExitCode;
 use crate::api::event::EventKind;
 use crate::container::attach::{Client, Terminal, user_size};
-use crate::container::exec::{ExecError, Wish, start, start_detached};
+use crate::container::exec::{ExecError, Wish, start, start_detached, start_kept};
 use crate::container::observe::{State, observe, observe_files, payload_of};
 use crate::container::{environment, events, kill};
 use crate::definition::{Definition, OptionSpec, Options, options};
@@ -112,18 +112,24 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     }
     // From here on a signal is the process's.
     let signals = foreground::signals()?;
-    let session = start(&host.layout, &definition, &payload, &wish).map_err(failed)?;
-    events::tell(&definition, EventKind::Exec, None);
+    let layout = &host.layout;
     let client = Client {
         stdin: stdin.as_fd(),
         signals: Some(signals),
         interactive,
         terminal,
     };
-    let served = session.serve(&client, &payload);
-    if let Ok(Some(code)) = served {
-        events::tell(&definition, EventKind::ExecDied, Some(code.into()));
-    }
+    let served = if client.terminal.is_some() {
+        let kept = start_kept(layout, &definition, &payload, &wish).map_err(failed)?;
+        kept.serve(&client)
+    } else {
+        let session = start(layout, &definition, &payload, &wish).map_err(failed)?;
+        events::tell(&definition, EventKind::Exec, None);
+        session.serve(&client).map(|code| {
+            events::tell(&definition, EventKind::ExecDied, Some(code.into()));
+            Some(code)
+        })
+    };
     if matches!(&served, Err(error) if error.kind() == io::ErrorKind::BrokenPipe) {
         crate::sys::process::die_like(nix::libc::SIGPIPE);
     }

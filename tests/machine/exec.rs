@@ -126,7 +126,6 @@ fn a_terminal_of_its_own_is_the_users() {
         user.expect("code=9");
         user.expect("restored");
         user.end();
-        // To detach leaves the process without a terminal: it is hung up, as its client is its only one.
         let mut user = lab.terminal(&exec);
         user.expect("# ");
         user.send(b"\x10\x11");
@@ -143,6 +142,79 @@ fn a_terminal_of_its_own_is_the_users() {
             "unitbox exec -t {name} cat /big | tr -d '\\r' | cmp - /usr/share/unitbox-lab/busybox/big; \
              unitbox exec {name} cat /big | (sleep 0.5; cmp - /usr/share/unitbox-lab/busybox/big); \
              unitbox exec -i {name} cat </usr/share/unitbox-lab/busybox/big | cmp - /usr/share/unitbox-lab/busybox/big"
+        ))
+        .ok();
+    }
+}
+
+/// Whoever is gone cannot tell of the end; somebody does, and holds the terminal of what was left by the keys.
+#[test]
+fn the_end_of_a_command_that_its_client_has_left_is_told() {
+    let lab = boot();
+    for name in ["runc", "crun"] {
+        let told = |code: u8| {
+            let events = format!(
+                "unitbox events --stream=false --since 60s --filter container={name} --filter event=exec_died \
+                    --format '{{{{.ContainerExitCode}}}}' | grep -cx {code}"
+            );
+            lab.sh(&format!(
+                "for i in $(seq 100); do n=$({events}); [ $n = 0 ] || break; sleep 0.05; done; echo $n"
+            ))
+            .ok()
+        };
+        let command = format!("until [ -e /{name} ]; do sleep 0.05; done; tty; exit 5");
+        let mut user = lab.terminal(&format!(
+            "unitbox exec -it {name} sh -c 'echo up; {command}'; echo code=$?"
+        ));
+        user.expect("up");
+        user.send(b"\x10\x11");
+        user.expect("code=0");
+        user.end();
+        let group = format!("/sys/fs/cgroup$(systemctl show -P ControlGroup unitbox-{name})");
+        lab.sh(&format!(
+            "[ $(unitbox inspect -f '{{{{len .ExecIDs}}}}' {name}) = 1 ] && [ $(wc -l <{group}/monitor/cgroup.procs) = 2 ]
+            touch /usr/share/unitbox-lab/busybox/{name}"
+        ))
+        .ok();
+        assert_eq!(told(5), "1", "{name}");
+        lab.sh(&format!(
+            "[ $(unitbox inspect -f '{{{{len .ExecIDs}}}}' {name}) = 0 ] && [ $(wc -l <{group}/monitor/cgroup.procs) = 1 ]"
+        ))
+        .ok();
+        // The terminal of a client that is killed is hung up.
+        let mut user = lab.terminal(&format!(
+            "sh -c 'echo $$ >/opt/client; exec \"$@\"' - \
+                unitbox exec -it {name} sh -c 'trap \"exit 6\" HUP; echo up; while :; do sleep 0.05; done'; echo code=$?"
+        ));
+        user.expect("up");
+        lab.sh("kill -9 $(cat /opt/client)").ok();
+        user.expect("code=137");
+        user.end();
+        assert_eq!(told(6), "1", "{name}");
+        lab.sh(&format!("unitbox exec -t {name} sh -c 'exit 7'"))
+            .fails(7);
+        assert_eq!(told(7), "1", "{name}");
+        for (words, code) in [
+            ("no-such-command", 127),
+            ("/etc/passwd", 126),
+            ("-u nobody-there true", 255),
+        ] {
+            let (flags, command) = words.rsplit_once(' ').unwrap_or(("", words));
+            let refused = lab.sh(&format!("unitbox exec -t {flags} {name} {command}"));
+            refused.fails(code);
+            let pipes = lab.sh(&format!("unitbox exec {flags} {name} {command}"));
+            assert_eq!(refused.err(), pipes.err(), "{name}");
+        }
+        // What nobody waits for ends with the container, and whoever waits for its end, too.
+        let mut user = lab.terminal(&format!(
+            "unitbox exec -it {name} sh -c 'echo up; sleep 1000'; echo code=$?"
+        ));
+        user.expect("up");
+        user.send(b"\x10\x11");
+        user.expect("code=0");
+        user.end();
+        lab.sh(&format!(
+            "unitbox rm -f -t 0 {name} && ! pgrep -x sleep && ! pgrep -f '^[u]nitbox exec'"
         ))
         .ok();
     }

@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use super::{ExecError, Session, Wish, start};
@@ -14,9 +13,8 @@ use crate::api::{Layout, Payload};
 use crate::container::events;
 use crate::definition::Definition;
 use crate::sys::exec::close_inherited;
-use crate::sys::move_data::{Moved, pipe, read, set_nonblocking};
+use crate::sys::move_data::pipe;
 use crate::sys::worker::fork_worker;
-use crate::types::chain;
 
 /// What the child says before the id, or before what is wrong.
 const STARTED: char = '+';
@@ -52,7 +50,7 @@ pub fn start_detached(
                 }
             }
             Err(error) => {
-                let _ = write!(report, "{FAILED}{}", chain(&error));
+                let _ = write!(report, "{FAILED}{}", error.words());
                 1
             }
         }
@@ -66,48 +64,21 @@ pub fn start_detached(
     }
     // It has said its last word.
     let _ = child.wait();
-    let text = said.strip_prefix(FAILED);
-    Err(ExecError::Told(text.map_or_else(
-        || "the child that starts the process was killed".to_owned(),
-        str::to_owned,
-    )))
+    Err(ExecError::told(said.strip_prefix(FAILED)))
 }
 
 /// Tells the client, and waits for the end of the process; its exit code.
 fn wait(session: Session, group: &Path, mut report: fs::File) -> io::Result<u8> {
     // What cannot be let go of is kept, and a client that is gone hears nothing: the process runs.
-    let _ = leave(group);
+    let _ = nix::unistd::setsid();
+    let _ = let_go(group);
     let _ = write!(report, "{STARTED}{}", session.id);
     drop(report);
     session.wait_alone()
 }
 
-/// Keeps the terminal of a process that its user has left by the keys, in a child of ours in the monitor's cgroup: without
-/// anybody it would be hung up.
-///
-/// # Errors
-/// That child cannot be made.
-pub(super) fn keep(master: &OwnedFd, record: &Path, payload: &Payload) -> io::Result<()> {
-    set_nonblocking(master, false)?;
-    let group = payload.cgroup.with_file_name("monitor");
-    let (left, leaving) = pipe()?;
-    fork_worker(|| {
-        let _ = leave(&group);
-        drop(leaving);
-        let mut buffer = [0; 4096];
-        // EIO: nobody has the other end open any more.
-        while matches!(read(master, &mut buffer), Ok(Moved::Bytes(_))) {}
-        let _ = fs::remove_file(record);
-        0
-    })?;
-    // In the client's session it would be hung up with that, which ends next.
-    fs::File::from(left).read_to_end(&mut Vec::new())?;
-    Ok(())
-}
-
-/// Lets go of all that is the client's: its session, its cgroup, its files.
-fn leave(group: &Path) -> io::Result<()> {
-    nix::unistd::setsid()?;
+/// Lets go of all that is the client's but its session: its cgroup, its files.
+pub(super) fn let_go(group: &Path) -> io::Result<()> {
     let null = fs::OpenOptions::new()
         .read(true)
         .write(true)

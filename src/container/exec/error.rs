@@ -6,6 +6,7 @@ use crate::container::observe::State;
 use crate::container::prepare::{PrepareError, UserError};
 use crate::host::runtime::RuntimeError;
 use crate::sys::exec::ExecError as SpawnError;
+use crate::types::chain;
 
 /// Podman's code of an error before the process, other than those of the runtime.
 const FAILED: u8 = 255;
@@ -37,8 +38,13 @@ pub enum ExecError {
         reason: String,
     },
     /// What the child that waits for a process has said instead of starting it.
-    #[error("{0}")]
-    Told(String),
+    #[error("{reason}")]
+    Told {
+        /// Its code.
+        code: u8,
+        /// Its words.
+        reason: String,
+    },
     /// A file operation.
     #[error("{what}")]
     Io {
@@ -58,8 +64,23 @@ impl ExecError {
     /// What Podman ends with.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Failed { code, .. } => *code,
+            Self::Failed { code, .. } | Self::Told { code, .. } => *code,
             _ => FAILED,
         }
+    }
+
+    /// Code and words, as one process tells another of it.
+    pub(super) fn words(&self) -> String {
+        format!("{} {}", self.exit_code(), chain(self))
+    }
+
+    /// What another process has told; none: it did not live to tell.
+    pub(super) fn told(words: Option<&str>) -> Self {
+        let said = words.and_then(|words| words.split_once(' '));
+        let said = said.and_then(|(code, reason)| Some((code.parse().ok()?, reason)));
+        let (code, reason) =
+            said.unwrap_or((FAILED, "the child that starts the process was killed"));
+        let reason = reason.to_owned();
+        Self::Told { code, reason }
     }
 }

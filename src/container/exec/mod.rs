@@ -6,6 +6,7 @@
 
 mod detached;
 mod error;
+mod kept;
 mod launch;
 mod sessions;
 
@@ -33,6 +34,7 @@ use crate::sys::terminal::Size;
 
 pub use detached::start_detached;
 pub use error::ExecError;
+pub use kept::start_kept;
 pub(super) use launch::Ends;
 use launch::run;
 use sessions::prune;
@@ -190,36 +192,19 @@ fn plan(
 }
 
 impl Session {
-    /// Moves bytes until the process has ended; its exit code, or none if the user has detached from it. Signals that
-    /// arrive are its own.
+    /// Moves bytes until the process has ended; its exit code. Signals that arrive are its own.
     ///
     /// # Errors
-    /// A pipe or terminal of ours failed.
-    pub fn serve(self, client: &Client<'_>, payload: &Payload) -> io::Result<Option<u8>> {
-        let Self {
-            child,
-            ends,
-            record,
-            ..
-        } = self;
-        let watched = Pidfd::open(child.pid)?;
-        let kept = match &ends {
-            Ends::Terminal(master) => Some(master.try_clone()?),
-            Ends::Pipes { .. } => None,
-        };
-        let pump = Pump::of_process(watched, ends, client)?;
+    /// A pipe of ours failed.
+    pub fn serve(self, client: &Client<'_>) -> io::Result<u8> {
+        let watched = Pidfd::open(self.child.pid)?;
+        let pump = Pump::of_process(watched, self.ends, client)?;
         let mut on_signal = |signal| {
             // One that has ended needs none.
-            let _ = child.pidfd.send_signal(signal);
+            let _ = self.child.pidfd.send_signal(signal);
         };
-        let detached = pump.run(client, &mut on_signal)?;
-        if matches!(detached, super::attach::Detached::ByKeys) {
-            if let Some(master) = kept {
-                detached::keep(&master, &record, payload)?;
-            }
-            return Ok(None);
-        }
-        end(child, &record).map(Some)
+        pump.run(client, &mut on_signal)?;
+        end(self.child, &self.record)
     }
 
     /// Waits for the process to its end, with nobody at its ends; its exit code.
