@@ -204,3 +204,27 @@ fn an_interrupt_during_the_start_leaves_nothing() {
         ""
     );
 }
+
+/// Nobody waits for who has handed them over once, nor fails without them.
+#[test]
+fn descriptors_are_for_the_run_that_they_were_given_to() {
+    let lab = Lab::boot(Suite::Trixie);
+    let command = "sh -c '{ cat <&5; } 2>/dev/null && exit 3; echo none; exit 4'";
+    for (name, keep) in [("runc", "--preserve-fd 5"), ("crun", "--preserve-fds 3")] {
+        let run = format!("--runtime {name} {keep} {ROOTFS} {command}");
+        let seen = lab
+            .sh(&format!(
+                "exec 3</dev/null 4</dev/null 5< <(echo given); unitbox run -d --restart on-failure:2 --name {name} {run} >/dev/null
+                for i in $(seq 200); do
+                    now=$(unitbox inspect -f '{{{{.RestartCount}}}} {{{{.State.Status}}}} {{{{.State.ExitCode}}}}' {name})
+                    [ \"$now\" = '2 exited 4' ] && break; sleep 0.1
+                done; echo $now; unitbox logs {name}; unitbox rm {name} >/dev/null
+                exec 5< <(echo given); unitbox run --name {name} {run}; echo $?
+                timeout 20 unitbox start -a {name}; echo $?; timeout 20 unitbox restart {name} >/dev/null; unitbox wait {name}
+                unitbox rm {name} >/dev/null"
+            ))
+            .ok();
+        let want = "2 exited 4\ngiven\nnone\nnone\ngiven\n3\nnone\n4\n4";
+        assert_eq!(seen.trim(), want, "{name}");
+    }
+}
