@@ -279,6 +279,12 @@ impl Layout {
         control.join(format!("{unit}.d"))
     }
 
+    /// What is said of a transient unit after it was made; systemd removes it with the unit.
+    pub fn transient_drop_in(&self, unit: &UnitName) -> PathBuf {
+        let transient = self.root.join("run/systemd/transient");
+        transient.join(format!("{unit}.d/renamed.conf"))
+    }
+
     /// Where systemd tells journald of its units.
     pub fn unit_state(&self) -> PathBuf {
         self.root.join("run/systemd/units")

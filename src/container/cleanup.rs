@@ -14,7 +14,7 @@ use crate::host::runtime::Runtime;
 use crate::host::world::{Durability, World};
 use crate::store;
 use crate::sys::paths::Lock;
-use crate::types::{ContainerId, VolumeName};
+use crate::types::{ContainerId, UnitName, VolumeName};
 
 /// Longest time for the runtime's delete.
 const DELETE_TIME: Duration = Duration::from_secs(10);
@@ -246,6 +246,11 @@ fn remove(layout: &Layout, id: &ContainerId, world: &mut dyn World) -> Vec<Clean
     note(&mut errors, "remove", &layout.lock(id), lock);
     // The name, which may already belong to another container, goes last: while it is there the cleanup unit comes.
     if let Some(name) = store::name_of(layout, id) {
+        let alias = layout.unit_file(&UnitName::of(&name));
+        if alias.is_symlink() {
+            // It was renamed while it ran.
+            note(&mut errors, "remove", &alias, world.remove_file(&alias));
+        }
         let link = layout.name(&name);
         note(&mut errors, "remove", &link, world.remove_file(&link));
     }

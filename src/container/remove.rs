@@ -101,7 +101,7 @@ fn remove_good(
         // Somebody may have started it before we had the lock; whoever does now waits for it and finds nothing.
         let status = site.manager.status(&name)?;
         if status.active_state.is_over() {
-            let cgroup = UnitCgroup::of(&status.control_group, &name);
+            let cgroup = UnitCgroup::of(&status.control_group, &unit::own_name(site, &name));
             let seen = derive(&gather(site.layout, &definition, status));
             let code = seen.exit.as_ref().and_then(events::code);
             keep_exit(

@@ -4,11 +4,11 @@ use super::observe::{State, observe};
 use super::{ContainerError, Site, dependencies, events, unit, update};
 use crate::api::event::EventKind;
 use crate::definition::Definition;
-use crate::store;
+use crate::store::{self, StoreError};
 use crate::types::ContainerName;
 
 /// Renames a container. The unit of one that runs, or waits for its start, keeps its name as long as it is up; until the
-/// next start it has the new one as an alias.
+/// next start, or until the container removes itself, it has the new one as an alias.
 ///
 /// # Errors
 /// It can be renamed neither so nor so in its state, others depend on it, the name is taken, or the records cannot be
@@ -30,8 +30,7 @@ pub fn rename(
     let seen = observe(site.layout, site.manager, &old)?;
     let runs = match seen.state {
         State::Created | State::Exited if seen.monitor == 0 => false,
-        // A transient unit cannot be written anew.
-        State::Initialized | State::Running | State::Paused if !old.options.remove => true,
+        State::Initialized | State::Running | State::Paused => true,
         state => {
             return Err(ContainerError::State(format!(
                 "renaming container {id}: it is {}; its unit keeps the name, stop it first",
@@ -47,6 +46,11 @@ pub fn rename(
     let unit_name = old.unit();
     if runs {
         unit::alias(site, &new, &unit_name)?;
+        if !site.layout.container(id).is_dir() {
+            // It has removed itself meanwhile, and did not see its alias.
+            unit::unlink(site, &new.unit())?;
+            return Err(StoreError::NoSuchContainer(old.name.to_string()).into());
+        }
         events::tell(&new, EventKind::Rename, None);
         return Ok(new);
     }

@@ -123,7 +123,8 @@ pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerErr
         tracing::info!(%name, "younger than the run that failed, left alone");
         return Ok(());
     }
-    let cgroup = UnitCgroup::of(&status.control_group, &unit);
+    let own = unit::own_name(site, &unit);
+    let cgroup = UnitCgroup::of(&status.control_group, &own);
     let seen = derive(&gather(site.layout, &definition, status));
     if let Some(code) = untold(site, &definition, seen.exit.as_ref()) {
         events::tell(&definition, EventKind::Died, Some(code));
@@ -133,8 +134,8 @@ pub fn clean_up(site: Site<'_>, name: &ContainerName) -> Result<(), ContainerErr
     if definition.options.remove && !restarts && store::dependents(site.layout, &id).is_empty() {
         remove::keep_exit(site.layout, &id, exits::record_of(&definition, &seen));
         remove_rest(site, &guard, &definition)?;
-        site.manager.reset_failed(&unit)?;
-        store::remove_tree(&site.layout.log_fields(&unit))?;
+        site.manager.reset_failed(&own)?;
+        store::remove_tree(&site.layout.log_fields(&own))?;
     }
     if problems.is_empty() {
         return Ok(());

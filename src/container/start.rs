@@ -68,6 +68,8 @@ pub(super) fn launch(
     }
     forget_stop(site, definition)?;
     let result = if definition.options.remove {
+        // One that was renamed in its last run gets a unit of its own name.
+        unit::unlink(site, &name)?;
         let unit = unit::plan(site, definition)?;
         let started = site.manager.start_transient(&unit);
         started.map_err(|error| without_space(site, definition, error))?

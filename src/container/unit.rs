@@ -1,4 +1,4 @@
-//! The unit file of a kept container, from `create` to `rm`.
+//! The unit file of a kept container, from `create` to `rm`, and the second names of units.
 
 use std::env;
 use std::fs;
@@ -61,8 +61,13 @@ fn behind(site: Site<'_>, name: &UnitName) -> Option<UnitName> {
     target.to_str()?.parse().ok()
 }
 
-/// Makes the name of a container's unit an alias of the unit that runs, whose text is the container's from now on:
-/// systemd may start it again by itself.
+/// What systemd calls the unit of this name.
+pub(super) fn own_name(site: Site<'_>, name: &UnitName) -> UnitName {
+    behind(site, name).unwrap_or_else(|| name.clone())
+}
+
+/// Makes the name of a container's unit an alias of the unit that runs. The text of that is the container's from now on:
+/// systemd may start it again by itself. A transient one cannot be written anew; it is told who cleans up behind it.
 ///
 /// # Errors
 /// The files cannot be written, or systemd did not answer.
@@ -71,18 +76,35 @@ pub fn alias(
     definition: &Definition,
     running: &UnitName,
 ) -> Result<(), ContainerError> {
-    let real = behind(site, running).unwrap_or_else(|| running.clone());
+    let real = own_name(site, running);
     if real != *running {
         remove_file(&site.layout.unit_file(running))?;
     }
-    let mut unit = plan(site, definition)?;
-    let link = site.layout.unit_file(&unit.name);
-    if unit.name != real {
+    let name = definition.unit();
+    if name != real {
+        let link = site.layout.unit_file(&name);
+        let directory = site.layout.unit_files();
+        fs::create_dir_all(&directory).map_err(ContainerError::io("make directory", directory))?;
         symlink(real.as_str(), &link).map_err(ContainerError::io("make alias", link))?;
     }
-    unit.name = real;
-    write(site, &unit)?;
+    if definition.options.remove {
+        adopt(site, definition, &real)?;
+    } else {
+        let mut unit = plan(site, definition)?;
+        unit.name = real;
+        write(site, &unit)?;
+    }
     Ok(site.manager.reload()?)
+}
+
+/// Tells a transient unit which container it is to clean up behind.
+fn adopt(site: Site<'_>, definition: &Definition, unit: &UnitName) -> Result<(), ContainerError> {
+    let path = site.layout.transient_drop_in(unit);
+    let directory = path.parent().expect("a drop-in lies in a directory");
+    fs::create_dir_all(directory).map_err(ContainerError::io("make directory", directory))?;
+    let cleanup = UnitName::cleanup_of(&definition.name);
+    let text = format!("[Unit]\nOnFailure={cleanup}\n");
+    Ok(write_atomic(&path, text.as_bytes(), 0o644)?)
 }
 
 /// Gives a container that does not run any more a unit of its own name; whether it had none.
@@ -126,8 +148,12 @@ pub fn check_free(
         if entry.file_type().is_ok_and(|kind| kind.is_symlink())
             && behind(site, &alias).is_some_and(|real| real == wanted)
         {
+            let end = match site.layout.unit_file(&wanted).exists() {
+                true => "next start",
+                false => "end",
+            };
             return Err(ContainerError::State(format!(
-                "unit {wanted} is that of a container which was renamed, and which {alias} is until its next start"
+                "unit {wanted} is that of a container which was renamed, and which {alias} is until its {end}"
             )));
         }
     }
@@ -154,6 +180,7 @@ pub fn unlink(site: Site<'_>, unit: &UnitName) -> Result<bool, ContainerError> {
     if let Some(real) = behind(site, unit) {
         remove_file(&site.layout.unit_file(&real))?;
         remove_tree(&site.layout.runtime_properties(&real))?;
+        remove_tree(&site.layout.log_fields(&real))?;
     }
     remove_file(&site.layout.unit_file(unit))
 }

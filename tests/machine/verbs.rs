@@ -118,11 +118,79 @@ fn the_unit_of_one_that_is_renamed_while_it_runs_follows_at_its_next_start() {
             unitbox rm -f -t 0 gone && [ -z \"$(ls /run/systemd/system/ | grep unitbox-; unitbox ps -aq)\" ]"
         ))
         .ok();
-        let transient =
-            format!("unitbox run -d --rm --name t {ROOTFS} stamp run; unitbox rename t u");
-        let error = lab.sh(&transient);
+    }
+}
+
+#[test]
+fn one_that_removes_itself_has_another_name_until_its_end() {
+    for suite in [Suite::Trixie, Suite::Bookworm] {
+        let lab = Lab::boot(suite);
+        let unit = |unit: &str| {
+            let show = format!(
+                "for p in Id MainPID ActiveState; do systemctl show -P $p {unit}; done | xargs"
+            );
+            lab.sh(&show).ok()
+        };
+        let run = |flags: &str, name: &str| {
+            lab.sh(&format!(
+                "unitbox run {flags} --rm --name {name} {ROOTFS} stamp run"
+            ))
+        };
+        // systemd forgets a unit a moment after its end.
+        let is_clean = |what: &str| {
+            let script = "left() { unitbox ps -aq; ls /var/lib/unitbox/names; systemctl list-units --all --plain --no-legend 'unitbox-?.service'
+                    ls -d /run/systemd/system/unitbox-* /run/systemd/transient/unitbox-?.service* 2>/dev/null; }
+                for i in $(seq 100); do [ -z \"$(left)\" ] && break; sleep 0.1; done; left";
+            assert_eq!(lab.sh(script).out(), "", "{suite:?}: {what}");
+        };
+        run("-d", "t").ok();
+        let before = unit("unitbox-t");
+        lab.sh("unitbox rename t u && ! unitbox container exists t && unitbox exec u true && unitbox logs u")
+            .ok();
+        assert_eq!(unit("unitbox-u"), before, "{suite:?}");
+        assert_eq!(
+            lab.sh("unitbox ps --format '{{.Names}} {{.State}}'; unitbox inspect -f '{{.Name}}' u")
+                .ok(),
+            "u running\nu"
+        );
+        let error = run("", "t");
         error.fails(125);
-        assert!(error.err().contains("it is running"), "{}", error.err());
+        assert!(error.err().contains("until its end"), "{}", error.err());
+        lab.sh("unitbox rename u v && unitbox pause v && unitbox unpause v && unitbox update --pids-limit 99 v && unitbox kill -s WINCH v")
+            .ok();
+        assert_eq!(unit("unitbox-v"), before, "{suite:?}");
+        // A run of its own has a unit of its own.
+        lab.sh("unitbox restart -t 5 v && unitbox exec v true").ok();
+        let after = unit("unitbox-v");
+        assert!(after.starts_with("unitbox-v.service "), "{after}");
+        lab.sh("[ -z \"$(ls -d /run/systemd/system/unitbox-*)\" ] && unitbox rename v w && unitbox rename w v && unitbox rename v w")
+            .ok();
+        lab.sh("unitbox wait w >/opt/code & sleep 0.5; unitbox stop -t 5 w; wait; [ $(cat /opt/code) = 0 ]")
+            .ok();
+        is_clean("stop");
+        run("-d", "t").ok();
+        lab.sh("unitbox rename t u && systemctl stop unitbox-u")
+            .ok();
+        is_clean("systemctl stop");
+        run("-d", "t").ok();
+        lab.sh("unitbox rename t u && unitbox rm -f -t 0 u").ok();
+        is_clean("rm");
+        run("-d", "t").ok();
+        lab.sh("unitbox rename t u && kill -9 $(systemctl show -P MainPID unitbox-u)")
+            .ok();
+        is_clean("a killed monitor");
+        lab.sh(&format!(
+            "unitbox run --rm --name t {ROOTFS} sh -c 'sleep 2; exit 7' & until unitbox exec t true 2>/dev/null; do sleep 0.1; done
+            unitbox rename t u; wait $!"
+        ))
+        .fails(7);
+        is_clean("a client");
+        // What systemd has left of the units goes with the next one.
+        lab.sh(&format!(
+            "unitbox run --rm --name t {ROOTFS} true && unitbox run --rm --name t {ROOTFS} true || exit
+            ls /run/systemd/units | grep -x 'log-extra-fields:unitbox-[u-w].service' && exit 1; ! systemctl list-units --failed --plain --no-legend | grep unitbox"
+        ))
+        .ok();
     }
 }
 

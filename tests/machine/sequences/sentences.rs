@@ -47,6 +47,20 @@ pub(super) const OTHERS: &[(&str, &[&str])] = &[
             "$E rm -f -t 0 ${P}b",
         ],
     ),
+    (
+        "rename of one that removes itself",
+        &[
+            "$E run -d --rm --name ${P}a $R stamp run >/dev/null",
+            "$E rename ${P}a ${P}b",
+            "$E inspect --format '{{.Name}} {{.State.Status}}' ${P}b",
+            "$E exec ${P}b true",
+            "$E exec ${P}a true",
+            "$E restart -t 5 ${P}b",
+            "$E rename ${P}b ${P}a",
+            "$E stop -t 5 ${P}a",
+            "$E container exists ${P}a",
+        ],
+    ),
     ("rename of what is not there", &["$E rename ${P}a ${P}b"]),
     (
         "rename to no name",
