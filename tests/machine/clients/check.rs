@@ -139,6 +139,13 @@ mod tests {
                 (3, 8, Verb::Stop, Done),
                 (10, 11, Verb::Look, Is(Word::Created)),
             ],
+            // A restart that has seen it run before its start was told.
+            &[
+                (0, 1, Verb::Create, Done),
+                (2, 9, Verb::Start, Overtaken),
+                (6, 12, Verb::Restart, Done),
+                (13, 14, Verb::Look, Is(Word::Running)),
+            ],
             // Two removals at once, and a new one of the name.
             &[
                 (0, 1, Verb::Run, Done),

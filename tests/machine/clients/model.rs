@@ -264,6 +264,8 @@ fn looks(state: State, word: Word) -> bool {
 /// What happens without a verb.
 pub(super) fn by_itself(state: State) -> &'static [State] {
     match state {
+        // The payload runs before the client is told.
+        Starting => &[Running],
         Dying => &[Exited],
         Ordered => &[Stopping],
         _ => &[],
