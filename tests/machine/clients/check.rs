@@ -1,8 +1,8 @@
 //! Is there an order of steps that explains a history? All orders that its times allow are followed at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
-use super::model::{Answer, DONE, Phase, State, Verb, by_itself, steps};
+use super::model::{Answer, DONE, Phase, State, Verb, by_itself, changes_nothing, steps};
 
 /// One thing that a client did to one container.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,8 +17,32 @@ pub(super) struct Operation {
     pub(super) line: String,
 }
 
-/// One way in which things may have gone so far: the state, and how far each verb is that goes on.
-type World = (State, Vec<(usize, Phase)>);
+/// One way in which things may have gone so far: the state, and how far each verb is that goes on, four bits each.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct World(u64);
+
+impl World {
+    fn new(state: State) -> Self {
+        Self(state as u64)
+    }
+
+    fn state(self) -> State {
+        State::ALL[(self.0 & 0xf) as usize]
+    }
+
+    fn with_state(self, state: State) -> Self {
+        Self(self.0 & !0xf | state as u64)
+    }
+
+    fn phase(self, place: usize) -> Phase {
+        (self.0 >> (4 * (place + 1)) & 0xf) as Phase
+    }
+
+    fn with_phase(self, place: usize, phase: Phase) -> Self {
+        let shift = 4 * (place + 1);
+        Self(self.0 & !(0xf << shift) | u64::from(phase) << shift)
+    }
+}
 
 /// The first operation whose answer no order explains, with the states that there could be before, and what went on.
 pub(super) fn unexplained(history: &[Operation]) -> Option<String> {
@@ -28,29 +52,26 @@ pub(super) fn unexplained(history: &[Operation]) -> Option<String> {
         moments.push((operation.to, true, at));
     }
     moments.sort_unstable();
-    let mut worlds: BTreeSet<World> = BTreeSet::from([(State::Absent, Vec::new())]);
+    // The place of each operation that goes on: the same in every world.
+    let mut going: Vec<Option<usize>> = Vec::new();
+    let mut worlds = HashSet::from([World::new(State::Absent)]);
     for (_, ends, at) in moments {
         if !ends {
-            worlds = worlds
-                .into_iter()
-                .map(|(state, mut going)| {
-                    going.push((at, 0));
-                    going.sort_unstable();
-                    (state, going)
-                })
-                .collect();
+            let free = going.iter().position(Option::is_none);
+            let place = free.unwrap_or(going.len());
+            going.resize(going.len().max(place + 1), None);
+            assert!(place < 15, "more go on than a world has room for");
+            going[place] = Some(at);
             continue;
         }
-        let all = closure(history, worlds);
+        let all = closure(history, &going, worlds);
+        let place = going.iter().position(|other| *other == Some(at));
+        let place = place.expect("it has begun");
+        going[place] = None;
         worlds = all
             .iter()
-            .filter(|(_, going)| going.contains(&(at, DONE)))
-            .map(|(state, going)| {
-                (
-                    *state,
-                    going.iter().copied().filter(|one| one.0 != at).collect(),
-                )
-            })
+            .filter(|world| world.phase(place) == DONE)
+            .map(|world| world.with_phase(place, 0))
             .collect();
         if worlds.is_empty() {
             return Some(report(history, at, &all));
@@ -60,34 +81,58 @@ pub(super) fn unexplained(history: &[Operation]) -> Option<String> {
 }
 
 /// All worlds that steps lead to.
-fn closure(history: &[Operation], worlds: BTreeSet<World>) -> BTreeSet<World> {
-    let mut all = worlds.clone();
-    let mut fresh: Vec<World> = worlds.into_iter().collect();
-    while let Some((state, going)) = fresh.pop() {
-        let mut next: Vec<World> = Vec::new();
-        next.extend(by_itself(state).iter().map(|state| (*state, going.clone())));
-        for (place, (at, phase)) in going.iter().enumerate() {
-            if *phase == DONE {
+fn closure(
+    history: &[Operation],
+    going: &[Option<usize>],
+    worlds: HashSet<World>,
+) -> HashSet<World> {
+    let mut all = HashSet::new();
+    let mut fresh: Vec<World> = Vec::new();
+    let mut add = |fresh: &mut Vec<World>, world: World| {
+        let world = read(history, going, world);
+        if all.insert(world) {
+            fresh.push(world);
+        }
+    };
+    worlds.into_iter().for_each(|world| add(&mut fresh, world));
+    while let Some(world) = fresh.pop() {
+        for state in by_itself(world.state()) {
+            add(&mut fresh, world.with_state(*state));
+        }
+        for (place, at) in going.iter().enumerate() {
+            let (Some(at), phase) = (*at, world.phase(place)) else {
+                continue;
+            };
+            if phase == DONE {
                 continue;
             }
-            let Operation { verb, answer, .. } = history[*at];
-            for (state, phase) in steps(verb, answer, *phase, state) {
-                let mut going = going.clone();
-                going[place].1 = phase;
-                next.push((state, going));
-            }
-        }
-        for world in next {
-            if all.insert(world.clone()) {
-                fresh.push(world);
+            let Operation { verb, answer, .. } = history[at];
+            for (state, phase) in steps(verb, answer, phase, world.state()) {
+                add(&mut fresh, world.with_state(state).with_phase(place, phase));
             }
         }
     }
     all
 }
 
-fn report(history: &[Operation], at: usize, worlds: &BTreeSet<World>) -> String {
-    let states: BTreeSet<State> = worlds.iter().map(|(state, _)| *state).collect();
+/// What changes nothing is done as soon as it can be: that takes nothing from the others.
+fn read(history: &[Operation], going: &[Option<usize>], mut world: World) -> World {
+    for (place, at) in going.iter().enumerate() {
+        let Some(at) = *at else { continue };
+        let Operation { verb, answer, .. } = history[at];
+        let (phase, state) = (world.phase(place), world.state());
+        if changes_nothing(verb, answer)
+            && phase != DONE
+            && steps(verb, answer, phase, state).contains(&(state, DONE))
+        {
+            world = world.with_phase(place, DONE);
+        }
+    }
+    world
+}
+
+fn report(history: &[Operation], at: usize, worlds: &HashSet<World>) -> String {
+    let states: BTreeSet<State> = worlds.iter().map(|world| world.state()).collect();
     let end = history[at].to;
     let near = history
         .iter()

@@ -30,6 +30,23 @@ pub(super) enum State {
     Exited,
 }
 
+impl State {
+    /// In the order of their numbers.
+    pub(super) const ALL: [Self; 11] = [
+        Self::Absent,
+        Self::Created,
+        Self::Starting,
+        Self::Running,
+        Self::Paused,
+        Self::Doomed,
+        Self::Ordered,
+        Self::Stopping,
+        Self::GivenUp,
+        Self::Dying,
+        Self::Exited,
+    ];
+}
+
 /// What a client did.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Verb {
@@ -153,6 +170,17 @@ pub(super) fn steps(verb: Verb, answer: Answer, phase: Phase, state: State) -> V
         },
         (Verb::Look, Is(word)) => here(looks(state, word)),
         (Verb::Look, _) | (_, Is(_) | InUse | Overtaken | Improper) => vec![],
+    }
+}
+
+/// Whether a verb with this answer leaves the state as it is in each of its steps, of which there is one.
+pub(super) fn changes_nothing(verb: Verb, answer: Answer) -> bool {
+    match (verb, answer) {
+        (Verb::Look | Verb::Exec, Is(_) | Done | NoSuch) | (Verb::Create, InUse) => true,
+        (Verb::Run, InUse) | (Verb::Exec | Verb::Kill | Verb::Unpause, Improper) => true,
+        (Verb::Remove, Improper) => true,
+        (verb, NoSuch) => verb != Verb::Run,
+        _ => false,
     }
 }
 
