@@ -12,7 +12,8 @@ use crate::api::event::EventKind;
 use crate::definition::Definition;
 use crate::host::systemd::ActiveState;
 use crate::store::write_atomic;
-use crate::sys::process::{Pidfd, start_ticks};
+use crate::sys::process::{Pidfd, is_before_exec, start_ticks};
+use crate::sys::time::boottime;
 use crate::types::{RestartPolicy, Signal};
 
 /// How long a start that goes on is waited for, and how often it is looked at.
@@ -38,6 +39,7 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
     let payload = payload_of(site.layout, &definition.id).ok_or_else(wrong_state)?;
     let pidfd = open(&payload).map_err(|_| wrong_state())?;
     let failed = ContainerError::io("send signal to the payload of", definition.name.as_str());
+    await_program(&payload, signal);
     let told = tell_monitor(site, definition, signal)?;
     if let Err(error) = pidfd.send_signal(i32::from(signal.number())) {
         if told {
@@ -53,6 +55,17 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
     events::tell(definition, EventKind::Kill, None);
     // Who stands still does not hear it.
     thaw(site, definition, &seen)
+}
+
+/// What has just been started may be the runtime still, whose code would end by the signal with a code of its own.
+fn await_program(payload: &Payload, signal: Signal) {
+    let until = boottime() + START_TIME;
+    while signal != Signal::KILL
+        && is_before_exec(payload.pid).unwrap_or(false)
+        && boottime() < until
+    {
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// Tells the monitor that what this signal ends is not to be restarted; whether it had to be told.

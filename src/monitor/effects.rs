@@ -24,18 +24,20 @@ use crate::host;
 use crate::host::failpoint::{self, Who};
 use crate::host::world::{Durability, Host, World};
 use crate::lifecycle::{Effect, Event, Finish, State};
-use crate::sys::process::{die_like, exit_now, is_deaf_to, start_ticks};
+use crate::sys::process::{die_like, exit_now, is_before_exec, is_deaf_to, start_ticks};
 use crate::sys::time::{boottime, realtime};
 use crate::types::{ExitStatus, NO_RESTART, RestartPolicy, Signal};
 
 /// How long a journald that has not read the last lines may hold up the end of a run.
 const JOURNAL_TIME: Duration = Duration::from_secs(1);
 
+/// When a payload that is about to begin its program is looked at again.
+const EARLY: Duration = Duration::from_millis(2);
 /// Soon, and ever later, a payload that was deaf to a signal is looked at again.
 const DEAF: Duration = Duration::from_millis(50);
 const DEAF_MOST: Duration = Duration::from_secs(1);
 
-/// A signal that the payload was deaf to when it was sent.
+/// A signal that the payload was deaf to when it was sent, or that came too early to be sent.
 #[derive(Debug)]
 pub(super) struct Unheard {
     signal: Signal,
@@ -283,12 +285,19 @@ impl Monitor {
     fn signal(&mut self, signal: Signal) {
         let Some(payload) = &self.payload else { return };
         let number = i32::from(signal.number());
-        let is_deaf = signal != Signal::KILL && is_deaf_to(payload.pid, number).unwrap_or(false);
-        self.unheard = is_deaf.then(|| Unheard {
+        let asks = signal != Signal::KILL;
+        let is_early = asks && is_before_exec(payload.pid).unwrap_or(false);
+        let is_deaf = asks && is_deaf_to(payload.pid, number).unwrap_or(false);
+        let wait = if is_early { EARLY } else { DEAF };
+        self.unheard = (is_early || is_deaf).then(|| Unheard {
             signal,
-            look_at: boottime() + DEAF,
-            wait: DEAF,
+            look_at: boottime() + wait,
+            wait,
         });
+        if is_early {
+            // The runtime's own code would end by it, with a code of its own.
+            return;
+        }
         if let Some(pidfd) = &payload.pidfd {
             match pidfd.send_signal(number) {
                 // It has just ended.
@@ -307,7 +316,11 @@ impl Monitor {
         if now < unheard.look_at {
             return;
         }
-        match is_deaf_to(payload.pid, i32::from(unheard.signal.number())) {
+        let is_deaf = match is_before_exec(payload.pid) {
+            Ok(false) => is_deaf_to(payload.pid, i32::from(unheard.signal.number())),
+            other => other,
+        };
+        match is_deaf {
             Ok(true) => {
                 unheard.wait = DEAF_MOST.min(unheard.wait * 2);
                 unheard.look_at = now + unheard.wait;

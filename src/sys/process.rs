@@ -216,6 +216,19 @@ fn ticks_of(stat: &str) -> Option<u64> {
     field(stat, 22)?.parse().ok()
 }
 
+/// Whether a process is still the fork of another program, and has not begun its own (`PF_FORKNOEXEC` of the flags,
+/// proc_pid_stat(5)). What is sent to it then meets the other program's code.
+///
+/// # Errors
+/// It is gone.
+pub fn is_before_exec(pid: i32) -> io::Result<bool> {
+    const PF_FORKNOEXEC: u64 = 0x40;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let flags: Option<u64> = field(&stat, 9).and_then(|text| text.parse().ok());
+    let flags = flags.ok_or(io::ErrorKind::InvalidData)?;
+    Ok(flags & PF_FORKNOEXEC != 0)
+}
+
 /// Whether a signal that a process is sent now would be lost: it is the first one of its PID namespace, and neither handles
 /// the signal nor holds it back (pid_namespaces(7)).
 ///
@@ -335,6 +348,26 @@ mod tests {
         }
         assert!(!is_deaf_to(std::process::id() as i32, libc::SIGTERM).unwrap());
         assert!(!is_deaf("", libc::SIGTERM));
+    }
+
+    #[test]
+    fn a_fork_is_told_from_a_program() {
+        let (read, write) = super::super::move_data::pipe().unwrap();
+        let worker = fork_worker(|| {
+            let _ = super::super::move_data::read(&read, &mut [0]);
+            0
+        });
+        let worker = worker.unwrap();
+        assert!(is_before_exec(worker.pid).unwrap());
+        drop(write);
+        worker.pidfd.send_signal(libc::SIGKILL).unwrap();
+        worker.wait().unwrap();
+        assert!(is_before_exec(worker.pid).is_err());
+        let program = super::super::exec::Exec::new("/bin/sleep").arg("60");
+        let program = program.spawn().unwrap();
+        assert!(!is_before_exec(program.pid).unwrap());
+        program.pidfd.send_signal(libc::SIGKILL).unwrap();
+        program.wait().unwrap();
     }
 
     #[test]

@@ -41,7 +41,9 @@ fn normal(text: &str) -> Vec<String> {
         let help = line.starts_with("err See 'podman");
         // The shell's word for a client that was killed, with its PID.
         let killed = line.starts_with("err ") && line.contains(" Killed ");
-        if warns || help || killed {
+        // Podman's word when what it has just passed a signal to has ended by then, which it has now and then.
+        let late = line == "err container not running: No such process";
+        if warns || help || killed || late {
             continue;
         }
         let mut line = line.trim_end().to_owned();
