@@ -7,6 +7,7 @@ mod bench;
 mod bench_health;
 mod bench_verbs;
 mod bus;
+mod bus_changes;
 mod clients;
 mod conf;
 mod dependencies;

@@ -8,12 +8,10 @@ mod held;
 mod jobs;
 mod names;
 mod properties;
-mod restarts;
 mod status;
 
 pub use client::Systemd;
 pub use error::SystemdError;
-pub use restarts::restarts;
 pub use status::{ActiveState, FreezerState, JobResult, LoadState, UnitStatus, UnitSummary};
 
 use crate::plan::unit::{BusValue, Unit};
