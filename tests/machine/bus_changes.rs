@@ -162,12 +162,7 @@ fn told_once(lab: &Lab) {
         ];
         assert_eq!(health, healths, "{name}");
         assert_eq!(told.restarts, [1], "{name}");
-        assert_eq!(
-            told.streaks[..2],
-            [1, 2],
-            "{name}: {:?}",
-            told.streaks
-        );
+        assert_eq!(told.streaks[..2], [1, 2], "{name}: {:?}", told.streaks);
         let zeros = told.streaks.iter().filter(|streak| **streak == 0);
         assert_eq!(zeros.count(), 1);
         for (event, signal) in [

@@ -6,6 +6,7 @@
 mod bench;
 mod bench_health;
 mod bench_verbs;
+mod boot;
 mod bus;
 mod bus_changes;
 mod clients;
