@@ -173,7 +173,7 @@ uninstall() {
     local path running
     if live; then
         running=$(systemctl list-units --plain --no-legend --state=active,activating 'unitbox-*.service' |
-            awk '$1 !~ /^unitbox-(bus|restore|cleanup@.*)\.service$/ {print $1}' | paste -sd ' ')
+            awk '$1 !~ /^unitbox-(bus|restore|restore-early|cleanup@.*)\.service$/ {print $1}' | paste -sd ' ')
         [[ ! $running ]] || die "containers are running, stop them first: $running"
         systemctl stop unitbox-bus.service 2>/dev/null || true
     fi

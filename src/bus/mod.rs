@@ -27,6 +27,9 @@ pub enum BusError {
     /// The bus does not answer or broke off.
     #[error("system bus")]
     Bus(#[from] zbus::Error),
+    /// The bus has ended; systemd starts the service again, which then connects to the next one.
+    #[error("the system bus has closed the connection; ending, to be started again")]
+    Closed,
     /// A directory cannot be made.
     #[error("prepare directories")]
     Store(#[from] crate::store::StoreError),

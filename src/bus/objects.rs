@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use zbus::Connection;
 use zbus::fdo;
 use zbus::object_server::SignalEmitter;
 use zbus::zvariant::OwnedObjectPath;
 
 use super::snapshot::Snapshot;
 use crate::api::{Layout, dbus};
-use crate::host::systemd::restarts;
 use crate::store;
 use crate::types::ContainerId;
 
@@ -117,15 +115,10 @@ impl ContainerObject {
         self.get(|shown| shown.streak)
     }
 
-    /// systemd counts it and is asked when somebody wants to know: no event costs more for it.
-    #[zbus(property(emits_changed_signal = "invalidates"))]
-    async fn restart_count(&self, #[zbus(connection)] bus: &Connection) -> fdo::Result<u32> {
-        // The lock must not be held over an await.
-        let (ran, unit) = self.get(|shown| (shown.started != 0, shown.unit.clone()));
-        match unit {
-            Some(unit) if ran => Ok(restarts(bus, &unit).await?),
-            _ => Ok(0),
-        }
+    /// As the files of the run have it: systemd forgets the number with the unit.
+    #[zbus(property)]
+    fn restart_count(&self) -> u32 {
+        self.get(|shown| shown.restarts)
     }
 
     #[zbus(property)]

@@ -89,8 +89,11 @@ impl Service {
         let mut active = Instant::now();
         loop {
             let woken = self.sleep(signals, active);
-            if woken.signal || self.link.connection().is_closed() {
+            if woken.signal {
                 return Ok(());
+            }
+            if self.link.connection().is_closed() {
+                return Err(BusError::Closed);
             }
             if woken.called || woken.news {
                 active = Instant::now();
@@ -214,22 +217,17 @@ impl Service {
         if changes.is_empty() {
             return Ok(());
         }
-        // Each run may be an automatic restart.
-        let invalidated: &[&str] = match snapshot.started != before.started {
-            true => &["RestartCount"],
-            false => &[],
-        };
-        let body = (dbus::CONTAINER_INTERFACE, changes, invalidated);
+        let invalidated: [&str; 0] = [];
+        let body = (dbus::CONTAINER_INTERFACE, changes, &invalidated[..]);
         let none: Option<&str> = None;
         self.link.run(async {
             const INTERFACE: &str = "org.freedesktop.DBus.Properties";
             connection
                 .emit_signal(none, &path, INTERFACE, "PropertiesChanged", &body)
                 .await?;
-            if snapshot.finished != before.finished && snapshot.finished != 0 {
+            if let Some((code, signal, oom)) = snapshot.end_since(&before) {
                 let emitter = SignalEmitter::new(connection, &path)?;
-                let (code, signal) = (snapshot.exit_code, snapshot.exit_signal);
-                ContainerObject::exited(&emitter, code, signal, snapshot.oom_killed).await?;
+                ContainerObject::exited(&emitter, code, signal, oom).await?;
             }
             Ok::<(), zbus::Error>(())
         })?;

@@ -28,6 +28,7 @@ pub(super) struct Snapshot {
     pub(super) image: String,
     pub(super) health: String,
     pub(super) streak: u32,
+    pub(super) restarts: u32,
 }
 
 impl Snapshot {
@@ -41,6 +42,7 @@ impl Snapshot {
                 .pid
                 .and_then(|pid| u32::try_from(pid).ok())
                 .unwrap_or(0),
+            restarts: seen.restarts,
             image: match &definition.source {
                 Source::Image { name, .. } => name.clone(),
                 Source::Rootfs { .. } => String::new(),
@@ -72,6 +74,16 @@ impl Snapshot {
         matches!(self.state.as_str(), "running" | "paused" | "stopping")
     }
 
+    /// How a run has ended of which nobody was told yet: code, signal, and whether memory was wanting.
+    pub(super) fn end_since(&self, before: &Self) -> Option<(u32, u32, bool)> {
+        if self.finished != before.finished && self.finished != 0 {
+            return Some((self.exit_code, self.exit_signal, self.oom_killed));
+        }
+        // Another run goes on, and the one before left no record: its monitor was killed.
+        let lost = before.is_alive() && self.is_alive() && self.started > before.started;
+        (lost && before.started != 0).then_some((NO_CODE, 0, false))
+    }
+
     /// The properties that differ, by name.
     pub(super) fn changes(&self, before: &Self) -> HashMap<&'static str, Value<'_>> {
         let mut changes = HashMap::new();
@@ -86,6 +98,7 @@ impl Snapshot {
         text("Health", &self.health, &before.health);
         let numbers = [
             ("HealthFailingStreak", self.streak, before.streak),
+            ("RestartCount", self.restarts, before.restarts),
             ("Pid", self.pid, before.pid),
             ("ExitCode", self.exit_code, before.exit_code),
             ("ExitSignal", self.exit_signal, before.exit_signal),
@@ -141,9 +154,37 @@ mod tests {
         assert!(after.changes(&before).is_empty());
         after.state = "exited".to_owned();
         after.exit_code = 0;
+        after.restarts = 2;
         let changes = after.changes(&before);
         let mut keys: Vec<_> = changes.keys().copied().collect();
         keys.sort_unstable();
-        assert_eq!(keys, ["ExitCode", "State"]);
+        assert_eq!(keys, ["ExitCode", "RestartCount", "State"]);
+    }
+
+    #[test]
+    fn each_end_is_told_once() {
+        let run = |state: &str, started, finished| Snapshot {
+            state: state.to_owned(),
+            exit_code: 7,
+            started,
+            finished,
+            ..Snapshot::default()
+        };
+        let told = Some((7, 0, false));
+        let lost = Some((NO_CODE, 0, false));
+        for (before, after, expected) in [
+            (run("created", 0, 0), run("running", 5, 0), None),
+            (run("running", 5, 0), run("stopping", 5, 0), None),
+            (run("running", 5, 0), run("exited", 5, 6), told),
+            (run("exited", 5, 6), run("created", 5, 6), None),
+            (run("exited", 5, 6), run("running", 7, 6), None),
+            // The end was overtaken by the next start.
+            (run("running", 5, 0), run("running", 7, 6), told),
+            (run("running", 5, 0), run("paused", 7, 0), lost),
+            (run("running", 5, 4), run("exited", 5, 0), None),
+        ] {
+            let text = format!("{before:?} {after:?}");
+            assert_eq!(after.end_since(&before), expected, "{text}");
+        }
     }
 }

@@ -19,7 +19,8 @@ enum Target {
     Runs,
     /// One run directory.
     Run(ContainerId),
-    /// cgroup.events of one payload, or the exit file of the last run: the next start removes it.
+    /// cgroup.events of one payload; the exit file of the last run, which the next start removes; or the definition, which a
+    /// rename replaces.
     File(ContainerId),
 }
 
@@ -63,8 +64,9 @@ impl Watch {
         let files = WatchMask::MOVED_TO | WatchMask::ONLYDIR;
         // What is not there yet is told by the directory above it.
         let _ = self.add(&layout.run_container(id), files, Target::Run(id.clone()));
-        let exit = layout.exit_file(id);
-        let _ = self.add(&exit, WatchMask::DELETE_SELF, Target::File(id.clone()));
+        for file in [layout.exit_file(id), layout.definition(id)] {
+            let _ = self.add(&file, WatchMask::DELETE_SELF, Target::File(id.clone()));
+        }
         let Some(payload) = payload_of(layout, id) else {
             return;
         };

@@ -266,7 +266,12 @@ fn other_verbs() -> Vec<Command> {
             .subcommand(
                 Command::new("restore")
                     .hide(true)
-                    .about("Make what a boot has taken"),
+                    .about("Make what a boot has taken")
+                    .arg(switch(
+                        "early",
+                        None,
+                        "Make unit files only, and have systemd start what is to be started",
+                    )),
             )
             .subcommand(super::system::settle_command())
             .subcommand(super::system::wait_command()),

@@ -34,7 +34,11 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     }
     debug_assert_eq!(args.subcommand_name(), Some("restore"));
     let systemd = host.systemd()?;
-    restore::restore(host.site(&systemd))?;
+    let site = host.site(&systemd);
+    match args.subcommand_matches("restore") {
+        Some(args) if args.get_flag("early") => restore::restore_early(site)?,
+        _ => restore::restore(site)?,
+    }
     Ok(0)
 }
 

@@ -1,5 +1,6 @@
 //! What has to be done without a verb: at boot, and behind a monitor that was killed.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use super::observe::{Exit, boot_id, derive, gather};
@@ -9,12 +10,61 @@ use crate::api::LastStart;
 use crate::api::event::EventKind;
 use crate::definition::Definition;
 use crate::host::cgroup::UnitCgroup;
+use crate::host::systemd::LoadState;
 use crate::host::world::Host;
 use crate::store::{self, Listed, StoreError};
 use crate::types::{ContainerName, RestartPolicy, UnitName};
 
-/// Makes what a boot has taken: unit files of kept containers; starts those whose restart policy says so; and removes what it has left: `--rm` containers of other
-/// boots, and what crashes left in the store. One container's trouble is no other's.
+/// What has to be there before systemd starts the first ordinary service: unit files of kept containers, as others may
+/// need their units; and the start of those whose restart policy says so among the jobs of the boot, so that what is
+/// ordered behind them waits. Nothing is waited for here.
+///
+/// # Errors
+/// The store cannot be listed, or the first trouble met; the rest is done all the same.
+pub fn restore_early(site: Site<'_>) -> Result<(), ContainerError> {
+    let mut result = Ok(());
+    let mut go_on = |done: Result<(), ContainerError>| {
+        if let Err(error) = &done {
+            tracing::warn!(%error, "going on with the other containers");
+        }
+        let done_well = done.is_ok();
+        if result.is_ok() {
+            result = done;
+        }
+        done_well
+    };
+    let mut units = BTreeSet::new();
+    let mut wanted = Vec::new();
+    for entry in store::list(site.layout)? {
+        // `restore` tells of the broken ones.
+        let Listed::Good(definition) = entry else {
+            continue;
+        };
+        if definition.options.remove || definition.deployed.is_some() {
+            continue;
+        }
+        if go_on(make_unit(site, &definition)) {
+            units.insert(definition.unit().to_string());
+            wanted.extend(starts_now(site, &definition).then_some(definition));
+        }
+    }
+    let loaded = site.manager.list("unitbox-*.service")?;
+    let missed = loaded
+        .iter()
+        .any(|(name, unit)| unit.load_state == LoadState::NotFound && units.contains(name));
+    for definition in wanted {
+        let started = start::forget_stop(site, &definition);
+        go_on(started.and_then(|()| Ok(site.manager.enqueue(&definition.unit())?)));
+    }
+    if missed {
+        go_on(site.manager.look_again().map_err(ContainerError::from));
+    }
+    result
+}
+
+/// Makes what a boot has taken: unit files of kept containers; starts those whose restart policy says so; and removes
+/// what it has left: `--rm` containers of other boots, and what crashes left in the store. One container's trouble is no
+/// other's.
 ///
 /// # Errors
 /// The store cannot be listed, or the first trouble met; the rest is done all the same.
@@ -164,4 +214,55 @@ fn remove_rest(
 ) -> Result<(), StoreError> {
     store::remove_tree(&site.layout.run_container(&definition.id))?;
     store::remove(site.layout, guard, &definition.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Layout;
+    use crate::host::fake_world::FakeWorld;
+    use crate::host::systemd::UnitStatus;
+    use crate::host::systemd::fake::FakeManager;
+
+    /// systemd is disturbed only where it has missed a unit before its file was there.
+    #[test]
+    fn early_nothing_is_waited_for_and_only_what_was_missed_is_looked_for() {
+        for (policy, referenced, expected) in [
+            (RestartPolicy::No, false, &[][..]),
+            (RestartPolicy::No, true, &["look_again systemd"]),
+            (
+                RestartPolicy::Always,
+                false,
+                &["enqueue unitbox-web.service"],
+            ),
+            (
+                RestartPolicy::Always,
+                true,
+                &["enqueue unitbox-web.service", "look_again systemd"],
+            ),
+        ] {
+            let world = FakeWorld::new();
+            let layout = Layout::new(world.root());
+            let mut definition = Definition::sample();
+            definition.options.restart = Some(policy);
+            let manager = FakeManager::default();
+            if referenced {
+                manager.set(&definition.unit(), UnitStatus::not_found());
+            }
+            let site = Site {
+                layout: &layout,
+                manager: &manager,
+            };
+            drop(store::create(&layout, &definition).unwrap());
+            restore_early(site).unwrap();
+            assert!(layout.unit_file(&definition.unit()).exists());
+            let calls = manager.calls();
+            let jobs: Vec<&str> = calls
+                .iter()
+                .map(String::as_str)
+                .filter(|call| !call.starts_with("list "))
+                .collect();
+            assert_eq!(jobs, expected, "{policy} {referenced}");
+        }
+    }
 }

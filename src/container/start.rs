@@ -132,7 +132,7 @@ pub(super) fn once_over(
 }
 
 /// Who starts it wants it to run after the next boot too.
-fn forget_stop(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+pub(super) fn forget_stop(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
     let path = site.layout.stopped_mark(&definition.id);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -99,19 +99,20 @@ impl Monitor {
         let (most, streak) = (health.policy.retries, health.streak);
         let text = match (health.status, self.took) {
             (HealthStatus::Starting, _) if streak > 0 => {
-                format!("running, starting ({streak} failed in a row)")
+                Some(format!("running, starting ({streak} failed in a row)"))
             }
-            (HealthStatus::Starting, _) => "running, starting".to_owned(),
+            (HealthStatus::Starting, _) => Some("running, starting".to_owned()),
             (HealthStatus::Healthy, took) => {
                 let left = most.saturating_sub(streak);
                 let took = took.unwrap_or_default().as_millis();
-                format!("running, healthy ({left}/{most}), {took} ms")
+                Some(format!("running, healthy ({left}/{most}), {took} ms"))
             }
             // It is still what it was when that was told.
-            (HealthStatus::Unhealthy, _) if !changed => return,
-            (HealthStatus::Unhealthy, _) => self.unhealthy(),
+            (HealthStatus::Unhealthy, _) => changed.then(|| self.unhealthy()),
         };
-        notify::status(&text);
+        if let Some(text) = text {
+            notify::status(&text);
+        }
         // Whoever watches this run looks again; what is known was written before.
         self.write_payload_file(false);
         if changed {

@@ -17,7 +17,7 @@ use super::proxy::Proxy;
 use super::setup::{Context, FileUnit};
 use super::streams::{ContainerEnds, INFO, Streams};
 use crate::api::event;
-use crate::api::{Ended, ExitCode, ExitRecord, LastStart};
+use crate::api::{Ended, ExitCode, ExitRecord, LastStart, StopKind};
 use crate::container::cleanup;
 use crate::container::deploy;
 use crate::container::prepare::{self, Prepared, RunFacts};
@@ -36,7 +36,7 @@ use crate::sys::process::Child;
 use crate::sys::socket::{self, Kind};
 use crate::sys::time::realtime;
 use crate::sys::worker::fork_worker;
-use crate::types::{RestartPolicy, chain};
+use crate::types::{RESTART_VARIABLE, chain};
 
 /// The client of the first instruction.
 #[derive(Clone, Copy, Debug)]
@@ -203,14 +203,20 @@ fn client_args(context: &Context, verb: &str, unit: String) -> Vec<String> {
     ]
 }
 
-/// How often the policy has restarted the container. systemd counts that, and need not be asked before the first start of
-/// a boot.
+/// How often systemd has restarted the container. It counts that itself, and need not be asked where it cannot have done
+/// so: before the first start of a boot, and behind an ordered end of a unit that was not told to restart. A drop-in may
+/// have told it more than we know.
 fn restarts(context: &Context) -> u32 {
-    let text = || fs::read_to_string(context.layout.last_start(&context.id)).ok();
-    let last = || LastStart::parse(&text()?).ok();
-    if context.restart == RestartPolicy::No
-        || last().is_none_or(|start| start.boot_id != context.boot_id)
-    {
+    let layout = &context.layout;
+    let last = fs::read_to_string(layout.last_start(&context.id)).ok();
+    let last = last.and_then(|text| LastStart::parse(&text).ok());
+    let Some(last) = last.filter(|start| start.boot_id == context.boot_id) else {
+        return 0;
+    };
+    let end = fs::read_to_string(layout.last_exit(&context.id)).ok();
+    let end = end.and_then(|text| ExitRecord::parse(&text).ok());
+    let ordered = end.is_some_and(|end| end.nonce == last.nonce && end.stop != StopKind::None);
+    if ordered && std::env::var_os(RESTART_VARIABLE).is_none() {
         return 0;
     }
     restarts_of(context.cgroup.name()).unwrap_or_else(|error| {

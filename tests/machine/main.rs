@@ -6,7 +6,9 @@
 mod bench;
 mod bench_health;
 mod bench_verbs;
+mod boot;
 mod bus;
+mod bus_changes;
 mod clients;
 mod conf;
 mod dependencies;

@@ -315,6 +315,23 @@ impl Manager for Systemd {
         self.run_start(unit)
     }
 
+    fn enqueue(&self, unit: &UnitName) -> Result<(), SystemdError> {
+        self.add_start(unit.as_str())
+    }
+
+    fn look_again(&self) -> Result<(), SystemdError> {
+        for target in self.starting_targets()? {
+            match self.add_start(&target) {
+                // One that only others may start: they are in the list.
+                Err(error @ SystemdError::Refused { .. }) => {
+                    tracing::debug!(%target, %error, "not looked at again");
+                }
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
     fn stop(&self, unit: &UnitName) -> Result<JobResult, SystemdError> {
         self.run_stop(unit)
     }

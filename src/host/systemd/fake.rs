@@ -82,6 +82,16 @@ impl Manager for FakeManager {
         self.job("start", unit, ActiveState::Active)
     }
 
+    fn enqueue(&self, unit: &UnitName) -> Result<(), SystemdError> {
+        self.record("enqueue", unit.as_str());
+        Ok(())
+    }
+
+    fn look_again(&self) -> Result<(), SystemdError> {
+        self.record("look_again", "systemd");
+        Ok(())
+    }
+
     fn stop(&self, unit: &UnitName) -> Result<JobResult, SystemdError> {
         self.job("stop", unit, ActiveState::Inactive)
     }
@@ -93,11 +103,11 @@ impl Manager for FakeManager {
         Ok(known.unwrap_or_else(UnitStatus::not_found))
     }
 
-    /// Knows patterns with one `*` at their end.
+    /// Knows patterns with one `*`.
     fn list(&self, pattern: &str) -> Result<Vec<(String, UnitSummary)>, SystemdError> {
         self.record("list", pattern);
-        let wanted = |name: &str| match pattern.strip_suffix('*') {
-            Some(prefix) => name.starts_with(prefix),
+        let wanted = |name: &str| match pattern.split_once('*') {
+            Some((prefix, suffix)) => name.starts_with(prefix) && name.ends_with(suffix),
             None => name == pattern,
         };
         let inner = self.inner.borrow();

@@ -1,5 +1,6 @@
 //! systemd's manager: jobs and states of units (org.freedesktop.systemd1(5)).
 
+mod boot;
 mod client;
 mod error;
 #[cfg(test)]
@@ -8,12 +9,10 @@ mod held;
 mod jobs;
 mod names;
 mod properties;
-mod restarts;
 mod status;
 
 pub use client::Systemd;
 pub use error::SystemdError;
-pub use restarts::restarts;
 pub use status::{ActiveState, FreezerState, JobResult, LoadState, UnitStatus, UnitSummary};
 
 use crate::plan::unit::{BusValue, Unit};
@@ -38,6 +37,19 @@ pub trait Manager {
     /// # Errors
     /// There is no such unit, its file is wrong, or [`SystemdError::Interrupted`].
     fn start(&self, unit: &UnitName) -> Result<JobResult, SystemdError>;
+
+    /// Has systemd start a unit when its turn has come, and does not wait for that.
+    ///
+    /// # Errors
+    /// There is no such unit, its file is wrong, or another job is in the way.
+    fn enqueue(&self, unit: &UnitName) -> Result<(), SystemdError>;
+
+    /// Has systemd look again for all that the targets need which are being started: it left out what it did not find when
+    /// it made its jobs, and what needs that.
+    ///
+    /// # Errors
+    /// systemd did not answer.
+    fn look_again(&self) -> Result<(), SystemdError>;
 
     /// Stops a unit; one that is not loaded counts as stopped.
     ///

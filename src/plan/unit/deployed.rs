@@ -186,8 +186,9 @@ fn adapt(
     {
         property.value = Value::Exec(command.clone());
     }
-    // A file's unit restarts as systemd has it, and is collected as any other.
-    properties.retain(|property| !["StartLimitIntervalSec", "CollectMode"].contains(&property.key));
+    // A file's unit restarts as systemd has it, is collected as any other, and says itself whether it wants the network.
+    let own = ["StartLimitIntervalSec", "CollectMode", "After"];
+    properties.retain(|property| !own.contains(&property.key));
     let cleanup = UnitName::cleanup_of(&container.name).as_str().to_owned();
     let mut more = vec![
         text(Unit, "SourcePath", &file.path.display().to_string()),

@@ -124,6 +124,13 @@ impl Unit {
             "Wants",
             Value::Units(vec!["unitbox-bus.service".to_owned()]),
         );
+        // The other way round at shutdown: it ends while the network is up, and before what is mounted by it goes.
+        let after = ["network.target", "remote-fs.target"];
+        add(
+            Unit,
+            "After",
+            Value::Units(after.map(str::to_owned).to_vec()),
+        );
         if !facts.dependencies.is_empty() {
             let names = facts.dependencies.iter();
             let names: Vec<String> = names.map(|unit| unit.as_str().to_owned()).collect();

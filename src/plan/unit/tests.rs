@@ -43,6 +43,7 @@ fn the_unit_file_is_as_it_should_be() {
 Description=unitbox container web
 Documentation=man:unitbox(1)
 Wants=unitbox-bus.service
+After=network.target remote-fs.target
 OnFailure=unitbox-cleanup@web.service
 StartLimitIntervalSec=0s
 
