@@ -20,6 +20,7 @@ struct Inner {
     calls: Vec<String>,
     units: BTreeMap<String, UnitStatus>,
     script: VecDeque<Result<JobResult, SystemdError>>,
+    reloadable: bool,
 }
 
 impl FakeManager {
@@ -32,6 +33,11 @@ impl FakeManager {
     /// The result of the next job without one; a result that is not [`JobResult::Done`] leaves the unit's state alone.
     pub fn script(&self, result: Result<JobResult, SystemdError>) {
         self.inner.borrow_mut().script.push_back(result);
+    }
+
+    /// Its units can reload.
+    pub fn let_reload(&self) {
+        self.inner.borrow_mut().reloadable = true;
     }
 
     /// Every call so far, such as `start unitbox-web.service`.
@@ -141,7 +147,19 @@ impl Manager for FakeManager {
 
     fn reload(&self) -> Result<(), SystemdError> {
         self.record("reload", "systemd");
+        for status in self.inner.borrow_mut().units.values_mut() {
+            status.need_daemon_reload = false;
+        }
         Ok(())
+    }
+
+    fn can_reload(&self, unit: &UnitName) -> Result<bool, SystemdError> {
+        self.record("can_reload", unit.as_str());
+        Ok(self.inner.borrow().reloadable)
+    }
+
+    fn reload_unit(&self, unit: &UnitName) -> Result<JobResult, SystemdError> {
+        self.job("reload", unit, ActiveState::Active)
     }
 }
 
