@@ -147,7 +147,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("top", &["unitbox top web pid user args"]),
     ("unpause", &["unitbox unpause --all"]),
-    ("update", &["unitbox update --memory 128m --cpus 1.5 web"]),
+    (
+        "update",
+        &[
+            "unitbox update --memory 128m --cpus 1.5 web",
+            "unitbox update --restart always --health-interval 10s web",
+        ],
+    ),
     ("verify", &["unitbox verify /etc/containers/systemd"]),
     (
         "version",

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::api::ExitCode;
-use crate::definition::{DefinitionError, OptionError};
+use crate::definition::DefinitionError;
 use crate::host::cgroup::CgroupError;
 use crate::host::systemd::SystemdError;
 use crate::image;
@@ -29,9 +29,6 @@ pub enum ContainerError {
     /// The image store.
     #[error(transparent)]
     Image(#[from] image::Error),
-    /// An option that is to be changed.
-    #[error(transparent)]
-    Option(#[from] OptionError),
     /// The definition makes no container.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
@@ -85,6 +82,16 @@ pub enum ContainerError {
         verb: &'static str,
         /// systemd's word.
         result: String,
+    },
+    /// A run that goes on was not told what is changed.
+    #[error(
+        "container {name}: update: the change is written and will hold from the next start on, but the run that goes on keeps to what was before: {reason}"
+    )]
+    Untold {
+        /// Whose.
+        name: ContainerName,
+        /// What systemd, or its job, said.
+        reason: String,
     },
     /// Some of what a run left could not be cleaned.
     #[error("container {name}: {problems}")]

@@ -38,6 +38,8 @@ pub mod wait;
 
 #[cfg(test)]
 mod kill_tests;
+#[cfg(test)]
+mod update_tests;
 
 pub use error::ContainerError;
 

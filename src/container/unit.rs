@@ -55,6 +55,18 @@ pub fn write(site: Site<'_>, unit: &Unit) -> Result<(), ContainerError> {
     Ok(write_atomic(&path, unit.render().as_bytes(), 0o644)?)
 }
 
+/// Writes the unit file of a container that has one; that of its old name, if it was renamed while it ran.
+///
+/// # Errors
+/// It cannot be written.
+pub fn rewrite(site: Site<'_>, definition: &Definition) -> Result<(), ContainerError> {
+    let mut unit = plan(site, definition)?;
+    if let Some(real) = behind(site, &unit.name) {
+        unit.name = real;
+    }
+    write(site, &unit)
+}
+
 /// The unit that another name stands for: that of a container which was renamed while it ran.
 fn behind(site: Site<'_>, name: &UnitName) -> Option<UnitName> {
     let target = fs::read_link(site.layout.unit_file(name)).ok()?;

@@ -3,6 +3,7 @@
 //! A definition is immutable JSON, written once. It holds intent only: nothing that was observed, nothing that the host
 //! decides. The command line, unit files and help texts are made from [`options()`], so that they cannot disagree.
 
+mod changes;
 mod dependencies;
 mod devices;
 mod etc;
@@ -19,6 +20,7 @@ mod userns;
 
 use serde::{Deserialize, Serialize};
 
+pub use changes::Changes;
 pub use devices::{Device, DeviceRule};
 pub use etc::{EtcOptions, HostEntry, check_tz};
 pub use files::{FileOptions, ImageVolumes, Secret, SecretUse};
@@ -210,6 +212,18 @@ pub enum DefinitionError {
     /// Neither command, entry point nor image default.
     #[error("no command or entrypoint given, and the image has none")]
     NoCommand,
+    /// An option that is to be changed.
+    #[error(transparent)]
+    Option(#[from] OptionError),
+    /// An option of what the container is.
+    #[error("--{0} cannot be changed once the container is made: remove it and make a new one")]
+    Unchangeable(&'static str),
+    /// No check, and how it is to be done.
+    #[error("cannot specify both --no-healthcheck and other HealthCheck flags")]
+    CheckAndNone,
+    /// How a check is to be done, and there is none.
+    #[error("{0} command is not set")]
+    NoCheck(&'static str),
     /// Two options that exclude each other.
     #[error("{0} and {1} cannot be used together")]
     Conflict(&'static str, &'static str),

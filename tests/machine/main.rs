@@ -48,6 +48,7 @@ mod text;
 mod tmux;
 mod truth;
 mod unit;
+mod update;
 mod users;
 mod verbs;
 mod vm_devices;

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 use crate::api::{LastStart, Layout};
 use crate::container::{apparmor, cleanup, conf, selinux};
-use crate::definition::{Definition, HealthLog, Namespace, Options, UserNamespace};
+use crate::definition::{Definition, HealthLog, HealthOptions, Namespace, Options, UserNamespace};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
 use crate::host::world::{Durability, World};
@@ -215,10 +215,7 @@ pub fn check(layout: &Layout, options: &Options, conf: &Conf) -> Result<(), Prep
     if let Some(name) = &options.etc.tz {
         etc::zone(layout.root(), name)?;
     }
-    if let HealthLog::Directory(path) = &options.health.log {
-        let path = Path::new(path);
-        effect("look at --health-log-destination", path, fs::metadata(path))?;
-    }
+    check_log(&options.health)?;
     apparmor::check(&options.isolation)?;
     selinux::check(layout, options)?;
     if let Some(UserNamespace::Path(path)) = &options.isolation.user.mode {
@@ -239,6 +236,20 @@ pub fn check(layout: &Layout, options: &Options, conf: &Conf) -> Result<(), Prep
         }
     }
     seccomp::own(&options.isolation).map(drop)
+}
+
+/// Checks that the directory for the log of health checks is there.
+///
+/// # Errors
+/// It is not.
+pub fn check_log(health: &HealthOptions) -> Result<(), PrepareError> {
+    match &health.log {
+        HealthLog::Local | HealthLog::Journal => Ok(()),
+        HealthLog::Directory(path) => {
+            let path = Path::new(path);
+            effect("look at --health-log-destination", path, fs::metadata(path)).map(drop)
+        }
+    }
 }
 
 /// What the facts of a bundle are gathered from.

@@ -459,6 +459,16 @@ impl Manager for Systemd {
         self.call("reload", "systemd", "Reload", &()).map(drop)
     }
 
+    fn can_reload(&self, unit: &UnitName) -> Result<bool, SystemdError> {
+        let name = unit.as_str();
+        let [value] = self.properties(name, &unit_path(name), [(UNIT, "CanReload")])?;
+        read(name, value)
+    }
+
+    fn reload_unit(&self, unit: &UnitName) -> Result<JobResult, SystemdError> {
+        self.run_reload(unit)
+    }
+
     fn disconnect(&self) {
         self.session.borrow_mut().take();
     }

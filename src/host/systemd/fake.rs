@@ -21,6 +21,7 @@ struct Inner {
     units: BTreeMap<String, UnitStatus>,
     script: VecDeque<Result<JobResult, SystemdError>>,
     interrupt: bool,
+    reloadable: bool,
 }
 
 impl FakeManager {
@@ -38,6 +39,11 @@ impl FakeManager {
     /// The caller wants out.
     pub fn interrupt(&self) {
         self.inner.borrow_mut().interrupt = true;
+    }
+
+    /// Its units can reload.
+    pub fn let_reload(&self) {
+        self.inner.borrow_mut().reloadable = true;
     }
 
     /// Every call so far, such as `start unitbox-web.service`.
@@ -157,11 +163,23 @@ impl Manager for FakeManager {
 
     fn reload(&self) -> Result<(), SystemdError> {
         self.record("reload", "systemd");
+        for status in self.inner.borrow_mut().units.values_mut() {
+            status.need_daemon_reload = false;
+        }
         Ok(())
     }
 
     fn take_interrupt(&self) -> bool {
         std::mem::take(&mut self.inner.borrow_mut().interrupt)
+    }
+
+    fn can_reload(&self, unit: &UnitName) -> Result<bool, SystemdError> {
+        self.record("can_reload", unit.as_str());
+        Ok(self.inner.borrow().reloadable)
+    }
+
+    fn reload_unit(&self, unit: &UnitName) -> Result<JobResult, SystemdError> {
+        self.job("reload", unit, ActiveState::Active)
     }
 }
 

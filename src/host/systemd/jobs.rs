@@ -60,6 +60,11 @@ impl Systemd {
         }
     }
 
+    pub(super) fn run_reload(&self, unit: &UnitName) -> Result<JobResult, SystemdError> {
+        let body = (unit.as_str(), "replace");
+        self.job("reload", Goal::Up, unit, "ReloadUnit", &body)
+    }
+
     pub(super) fn run_transient(&self, unit: &Unit) -> Result<JobResult, SystemdError> {
         type Auxiliary<'a> = (&'a str, Vec<(&'a str, zbus::zvariant::Value<'a>)>);
         let auxiliary: [Auxiliary; 0] = [];
@@ -164,10 +169,7 @@ impl Systemd {
             return Ok(None);
         }
         let status = self.status(unit)?;
-        let up = matches!(
-            status.active_state,
-            ActiveState::Active | ActiveState::Reloading | ActiveState::Refreshing
-        );
+        let up = status.active_state.is_up();
         let ended_well = status.load_state == LoadState::Loaded
             && status.active_state == ActiveState::Inactive
             && status.exec_main_exit != 0

@@ -98,6 +98,18 @@ pub trait Manager {
     /// systemd refused or did not answer.
     fn reload(&self) -> Result<(), SystemdError>;
 
+    /// Whether systemd would reload this unit: its file names a way, or its own process understands it.
+    ///
+    /// # Errors
+    /// systemd did not answer.
+    fn can_reload(&self, unit: &UnitName) -> Result<bool, SystemdError>;
+
+    /// Makes a unit that is active read again what it is to do (`systemctl reload`).
+    ///
+    /// # Errors
+    /// The unit is not active or cannot do that, or [`SystemdError::Interrupted`].
+    fn reload_unit(&self, unit: &UnitName) -> Result<JobResult, SystemdError>;
+
     /// Closes the connection until the next call. Whoever waits for something else does this first: systemd queues
     /// every signal of every unit for a peer that does not read.
     fn disconnect(&self) {}

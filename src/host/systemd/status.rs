@@ -111,6 +111,11 @@ words! {
 }
 
 impl ActiveState {
+    /// Whether it is started, whatever it reads again.
+    pub fn is_up(&self) -> bool {
+        matches!(self, Self::Active | Self::Reloading | Self::Refreshing)
+    }
+
     /// Whether nothing of the unit runs and nothing will by itself.
     pub fn is_over(&self) -> bool {
         matches!(self, Self::Inactive | Self::Failed)
