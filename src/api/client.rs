@@ -13,6 +13,13 @@
 //! | monitor | [`TERMINAL`] | master of the container's terminal, for input and sizes | only if it has one |
 //! | client | [`EOF`] | | close the container's standard input; without it a dead client leaves it open |
 //! | monitor | [`EXIT`], a newline, an exit record | | the run has ended; all output is in the pipes |
+//! | reload | [`RELOAD`] | | show me what you would hand to the program that is installed now |
+//! | monitor | [`STATE`] | a file with it | it is version and text of that program's own, which says whether it can read them |
+//! | reload | [`GO`] | a file with what is to change | become that program |
+//! | monitor | [`RELOADED`] | | it has |
+//! | monitor | [`REFUSED`], a space, a reason | | it has not, and goes on as before |
+//!
+//! The last five are those of `systemctl reload`, whose program comes as a later client does.
 //!
 //! The client's pipes are real pipes: while the first client does not read, the payload blocks as it would in a shell; a
 //! later one that has not read for [`PATIENCE`] is dropped. When a client is gone, the payload goes on without it.
@@ -35,6 +42,16 @@ pub const TERMINAL: &[u8] = b"TERMINAL";
 pub const EOF: &[u8] = b"EOF";
 /// The run has ended; the exit record follows after a newline.
 pub const EXIT: &[u8] = b"EXIT";
+/// What a monitor would hand to its successor is asked for.
+pub const RELOAD: &[u8] = b"RELOAD 1";
+/// It comes.
+pub const STATE: &[u8] = b"STATE";
+/// The monitor is to become its successor.
+pub const GO: &[u8] = b"GO";
+/// It is the successor that says this.
+pub const RELOADED: &[u8] = b"RELOADED";
+/// It has not become it; a space and the reason follow.
+pub const REFUSED: &[u8] = b"REFUSED";
 /// Longest message, bytes.
 pub const MAX_MESSAGE: usize = 4096;
 /// What the names of the sockets of later clients begin with.

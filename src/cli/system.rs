@@ -104,6 +104,7 @@ pub(super) fn settle_command() -> Command {
         .about("Write the container of a unit file down, for its monitor")
         .arg(word("unit").value_parser(|word: &str| word.parse::<UnitName>()))
         .arg(word("id").value_parser(|word: &str| word.parse::<ContainerId>()))
+        .arg(switch("runs", None, "Only what may change while it runs"))
         .arg(
             word("file")
                 .action(ArgAction::Append)
@@ -131,12 +132,15 @@ fn settle(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         id: args.get_one("id").expect("clap demands it"),
         now: u64::try_from(realtime().as_micros()).unwrap_or(u64::MAX),
     };
-    let settled = UnitCgroup::enter()
-        .map_err(|error| (ExitCode::Error.number(), chain(&error)))
-        .and_then(|cgroup| {
-            deploy::settle(&host.layout, &deployment, &cgroup, &mut world::Host)
-                .map_err(|error| (error.exit_code(), chain(&error)))
-        });
+    let failed = |error: ContainerError| (error.exit_code(), chain(&error));
+    let settled = match args.get_flag("runs") {
+        true => deploy::change(&host.layout, &deployment).map_err(failed),
+        false => UnitCgroup::enter()
+            .map_err(|error| (ExitCode::Error.number(), chain(&error)))
+            .and_then(|cgroup| {
+                deploy::settle(&host.layout, &deployment, &cgroup, &mut world::Host).map_err(failed)
+            }),
+    };
     if let Err((code, text)) = settled {
         println!("{}{code} {}", deploy::ERROR, text.replace('\n', "; "));
     }

@@ -102,6 +102,23 @@ pub fn settle(
     volumes::make(layout, &new)
 }
 
+/// Takes what may change while the container of a file runs: how its health is looked at.
+///
+/// # Errors
+/// The file cannot be used, or the record cannot be written.
+pub fn change(layout: &Layout, deployment: &Deployment) -> Result<(), ContainerError> {
+    let wish = read(layout, deployment)?;
+    let _lock = store::lock(layout, deployment.id)?;
+    let mut definition = store::load(layout, deployment.id)?;
+    definition.options.health = wish.options.health;
+    store::write_atomic(
+        &layout.definition(deployment.id),
+        &definition.to_json(),
+        0o600,
+    )?;
+    Ok(())
+}
+
 /// What the file asks for, on top of containers.conf(5), as for any container that is made.
 fn read(layout: &Layout, deployment: &Deployment) -> Result<Wish, ContainerError> {
     let (file, set) = FileSet::read(deployment.files).map_err(refused)?;

@@ -55,6 +55,14 @@ pub fn check_unified() -> Result<(), CgroupError> {
     }
 }
 
+/// That of this process, from the root of the hierarchy.
+fn own_group() -> Result<String, CgroupError> {
+    let path = PathBuf::from("/proc/self/cgroup");
+    let text = fs::read_to_string(&path).map_err(|source| CgroupError::Access { path, source })?;
+    let own = text.lines().find_map(|line| line.strip_prefix("0::"));
+    own.map(str::to_owned).ok_or(CgroupError::NotUnified)
+}
+
 /// The cgroups of one run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UnitCgroup {
@@ -83,13 +91,7 @@ impl UnitCgroup {
     /// No unified hierarchy, or the group cannot be made.
     pub fn enter() -> Result<Self, CgroupError> {
         check_unified()?;
-        let path = PathBuf::from("/proc/self/cgroup");
-        let text = fs::read_to_string(&path).map_err(|source| CgroupError::Access {
-            path: path.clone(),
-            source,
-        })?;
-        let own = text.lines().find_map(|line| line.strip_prefix("0::"));
-        let own = own.ok_or(CgroupError::NotUnified)?;
+        let own = own_group()?;
         if let Some(unit) = own.strip_suffix("/monitor") {
             return Ok(Self::new(unit));
         }
@@ -107,6 +109,16 @@ impl UnitCgroup {
         }
         fs::write(group.join("cgroup.procs"), "0").map_err(access)?;
         Ok(cgroup)
+    }
+
+    /// The unit of this process, which systemd has started beside its main process (`.control`, as for ExecReload=).
+    ///
+    /// # Errors
+    /// No unified hierarchy.
+    pub fn of_control() -> Result<Self, CgroupError> {
+        check_unified()?;
+        let own = own_group()?;
+        Ok(Self::new(own.strip_suffix("/.control").unwrap_or(&own)))
     }
 
     /// The unit's name: that of its group.

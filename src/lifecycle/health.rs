@@ -43,15 +43,15 @@ pub struct Health {
     pub status: HealthStatus,
     /// Failures in a row that count.
     pub streak: u32,
-    began: Duration,
+    pub(super) began: Duration,
     /// Successes and failures of the startup command in a row; none once it has passed.
-    startup: Option<(u32, u32)>,
+    pub(super) startup: Option<(u32, u32)>,
     /// When the next probe is due by itself.
-    next: Option<Duration>,
+    pub(super) next: Option<Duration>,
     /// The probe that runs, and when it was begun.
-    running: Option<(Probe, Duration)>,
+    pub(super) running: Option<(Probe, Duration)>,
     /// Somebody waits for a probe that begins now or later.
-    asked: bool,
+    pub(super) asked: bool,
 }
 
 impl Health {
@@ -72,7 +72,7 @@ impl Health {
     }
 
     /// The command that is next.
-    fn probe(&self) -> Probe {
+    pub(super) fn probe(&self) -> Probe {
         match self.startup {
             Some(_) => Probe::Startup,
             None => Probe::Regular,

@@ -8,6 +8,7 @@ mod finish;
 mod graph;
 mod health;
 mod held;
+mod kept;
 mod ready;
 #[cfg(test)]
 mod tests;

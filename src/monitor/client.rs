@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use crate::api::client::{EOF, EXIT, Hello, MAX_KEPT, MAX_MESSAGE, STDIN, TERMINAL};
+use crate::api::client::{
+    EOF, EXIT, GO, Hello, MAX_KEPT, MAX_MESSAGE, REFUSED, RELOAD, RELOADED, STATE, STDIN, TERMINAL,
+};
 use crate::sys::move_data::set_nonblocking;
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::socket::{self, Kind};
@@ -21,6 +23,10 @@ pub(super) enum Said {
     Hello(Ends),
     /// Its input has ended.
     Eof,
+    /// It wants to know what a successor would get.
+    Reload,
+    /// There is to be a successor, with this.
+    Go(OwnedFd),
     /// It is gone.
     Gone,
     /// Nothing now.
@@ -115,6 +121,37 @@ impl Client {
         let _ = socket::send_with_fds(&self.socket, &message, &[]);
     }
 
+    /// The connection of a client that a predecessor had.
+    pub(super) fn of(number: u32, socket: OwnedFd) -> Self {
+        Self { number, socket }
+    }
+
+    pub(super) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// Hands over what a successor would get.
+    pub(super) fn give_state(&self, state: BorrowedFd) -> io::Result<()> {
+        socket::send_with_fds(&self.socket, STATE, &[state]).map(drop)
+    }
+
+    /// Tells how a reload has ended; who does not listen any more misses it.
+    pub(super) fn tell_reloaded(&self, refused: Option<&str>) {
+        let message = match refused {
+            None => RELOADED.to_vec(),
+            Some(reason) => {
+                let reason = reason.bytes().take(MAX_MESSAGE - REFUSED.len() - 1);
+                REFUSED
+                    .iter()
+                    .copied()
+                    .chain([b' '])
+                    .chain(reason)
+                    .collect()
+            }
+        };
+        let _ = socket::send_with_fds(&self.socket, &message, &[]);
+    }
+
     /// What the client said last.
     pub(super) fn read(&self) -> Said {
         let mut text = [0; 64];
@@ -124,13 +161,16 @@ impl Client {
             Ok(_) | Err(_) => return Said::Gone,
         };
         let text = &text[..message.bytes];
+        let mut fds = message.fds.into_iter();
         match Hello::parse(text) {
-            Some(hello) => match Ends::of(hello.size, &mut message.fds.into_iter()) {
+            Some(hello) => match Ends::of(hello.size, &mut fds) {
                 Ok(Some(ends)) => Said::Hello(ends),
                 Ok(None) => Said::Nothing,
                 Err(_) => Said::Gone,
             },
             None if text == EOF => Said::Eof,
+            None if text == RELOAD => Said::Reload,
+            None if text == GO => fds.next().map_or(Said::Nothing, Said::Go),
             None => Said::Nothing,
         }
     }

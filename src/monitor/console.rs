@@ -4,9 +4,11 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
+use super::kept::KeptConsole;
+use crate::sys::exec::take_inherited;
 use crate::sys::move_data::{Moved, read, set_nonblocking, write};
 use crate::sys::socket;
 use crate::sys::terminal;
@@ -58,6 +60,26 @@ impl Console {
             master,
             pipe,
             left: Vec::new(),
+        })
+    }
+
+    /// For a successor.
+    pub(super) fn keep<'a>(&'a self, keep: &mut impl FnMut(&'a OwnedFd) -> RawFd) -> KeptConsole {
+        KeptConsole {
+            master: keep(&self.master),
+            pipe: keep(&self.pipe),
+            peer: self.peer.as_ref().map(keep),
+            left: self.left.clone(),
+        }
+    }
+
+    /// That of a program before this one.
+    pub(super) fn again(kept: KeptConsole) -> io::Result<Self> {
+        Ok(Self {
+            master: take_inherited(kept.master)?,
+            pipe: take_inherited(kept.pipe)?,
+            peer: kept.peer.map(take_inherited).transpose()?,
+            left: kept.left,
         })
     }
 

@@ -13,7 +13,7 @@ use super::journal;
 use super::k8s_file::K8sFile;
 use super::launch::Launch;
 use super::notify;
-use super::output::{Sink, Stream};
+use super::output::{self, Sink, Stream};
 use super::streams::INFO;
 use super::worker;
 use crate::api::event::{self, EventKind};
@@ -130,12 +130,10 @@ impl Monitor {
                 }
             }
             LogDriver::K8sFile => Sink::File,
-            LogDriver::Passthrough | LogDriver::None => fs::OpenOptions::new()
-                .write(true)
-                .open("/dev/null")
-                .map_or(Sink::File, |null| Sink::Null(null.into())),
+            LogDriver::Passthrough | LogDriver::None => Sink::null(),
         };
-        self.streams.push(Stream::new("stdout", stdout, sink(INFO)));
+        self.streams
+            .push(Stream::new(output::STDOUT, stdout, sink(INFO)));
         if launch.tty {
             let path = self.context.layout.console_socket(&self.context.id);
             let missing = || io::Error::other("the runtime was given no socket");
@@ -146,7 +144,7 @@ impl Monitor {
             }
         } else {
             let sink = sink(launch.stderr_priority | STDERR);
-            self.streams.push(Stream::new("stderr", stderr, sink));
+            self.streams.push(Stream::new(output::STDERR, stderr, sink));
         }
         self.stdin = self
             .stdin

@@ -95,15 +95,17 @@ pub(super) struct Monitor {
     /// Those that have hung up in this turn: the places of the others must not change meanwhile.
     gone: Vec<u32>,
     /// The number of the next client; 0 is the first one's.
-    next_client: u32,
+    pub(super) next_client: u32,
     pub(super) console: Option<Console>,
     pub(super) proxy: Option<Proxy>,
     pub(super) log_file: Option<K8sFile>,
     pub(super) draining: bool,
     pub(super) limits: Mirror,
     notices: Notices,
-    /// SIGIO came.
+    /// SIGIO came, or nobody knows what has happened.
     pub(super) noticed: bool,
+    /// A client that wants us to become another program, with what changes then.
+    pub(super) successor: Option<(u32, OwnedFd)>,
     poller: Poller,
 }
 
@@ -123,6 +125,20 @@ impl Monitor {
         let (stdin_read, stdin) = pipe()?;
         let (stdout, stdout_write) = pipe()?;
         let (stderr, stderr_write) = pipe()?;
+        let mut monitor = Self::empty(context)?;
+        monitor.ends = Some(ContainerEnds {
+            stdin: stdin_read,
+            stdout: stdout_write,
+            stderr: stderr_write,
+        });
+        monitor.stdin = Some(stdin);
+        monitor.sources = Some((stdout, stderr));
+        monitor.attach_client();
+        Ok(monitor)
+    }
+
+    /// One that watches, and has nothing yet.
+    pub(super) fn empty(context: Context) -> Result<Self, SetupError> {
         let mut notices = Notices::of(&context.run_dir())
             .map_err(SetupError::system("watch the run directory"))?;
         let mut monitor = Self {
@@ -135,14 +151,10 @@ impl Monitor {
             unheard: None,
             unknown: Vec::new(),
             launch: None,
-            ends: Some(ContainerEnds {
-                stdin: stdin_read,
-                stdout: stdout_write,
-                stderr: stderr_write,
-            }),
-            stdin: Some(stdin),
+            ends: None,
+            stdin: None,
             streams: Vec::new(),
-            sources: Some((stdout, stderr)),
+            sources: None,
             first: None,
             kept: Vec::new(),
             clients: Vec::new(),
@@ -155,10 +167,10 @@ impl Monitor {
             limits: Mirror::new(&context.cgroup, &mut notices),
             notices,
             noticed: false,
+            successor: None,
             poller: Poller::new(),
             context,
         };
-        monitor.attach_client();
         monitor.watch().map_err(SetupError::system("poll"))?;
         Ok(monitor)
     }
@@ -195,6 +207,11 @@ impl Monitor {
         self.machine.watchdog = self.context.watchdog.map(|time| time / 2);
         self.machine.of_file = self.context.deployed.is_some();
         self.perform(effects);
+        self.go_on()
+    }
+
+    /// Turn after turn.
+    pub(super) fn go_on(&mut self) -> ExitCode {
         loop {
             while let Some(event) = self.events.pop_front() {
                 let effects = self.machine.step(event, boottime());
@@ -202,6 +219,10 @@ impl Monitor {
             }
             let (console, waits) = self.move_output();
             if !self.events.is_empty() {
+                continue;
+            }
+            if let Some((client, change)) = self.successor.take() {
+                self.succeed(client, change);
                 continue;
             }
             if let Err(error) = self.wait(console, &waits) {
@@ -318,7 +339,7 @@ impl Monitor {
     }
 
     /// Everything that happened, as events; signals first.
-    fn collect(&mut self) {
+    pub(super) fn collect(&mut self) {
         self.collect_signals();
         let hung_up = self
             .poller
@@ -329,7 +350,7 @@ impl Monitor {
         }
         let noticed = std::mem::take(&mut self.noticed);
         if noticed || self.poller.ready().any(|ready| ready.token == RUN_DIR) {
-            self.collect_run_dir();
+            self.collect_run_dir(noticed);
         }
         if let Some(proxy) = &mut self.proxy
             && self.poller.ready().any(|ready| ready.token == NOTIFY)
@@ -343,11 +364,11 @@ impl Monitor {
         }
     }
 
-    fn collect_run_dir(&mut self) {
+    fn collect_run_dir(&mut self, anything: bool) {
         let (mut recorded, mut asked, mut limited, mut came) = (false, false, false, false);
         let mut probe = false;
         let limits = &mut self.limits;
-        self.notices.read(|notice| match notice {
+        let mut hear = |notice: Notice<'_>| match notice {
             Notice::Written(watch) => {
                 limits.note(Some(watch));
                 limited = true;
@@ -363,7 +384,11 @@ impl Monitor {
                 (recorded, asked, limited, came) = (true, true, true, true);
                 probe = true;
             }
-        });
+        };
+        self.notices.read(&mut hear);
+        if anything {
+            hear(Notice::Any);
+        }
         if limited {
             self.mirror_limits();
         }
@@ -420,6 +445,8 @@ impl Monitor {
             match client.read() {
                 client::Said::Hello(ends) => self.attach(number, ends),
                 client::Said::Eof => self.stdin = None,
+                client::Said::Reload => self.show(number),
+                client::Said::Go(change) => self.successor = Some((number, change)),
                 client::Said::Gone => self.gone.push(number),
                 client::Said::Nothing => {}
             }

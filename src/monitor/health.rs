@@ -19,7 +19,7 @@ const SECONDS: usize = "2026-01-01 00:00:00".len();
 #[derive(Debug)]
 pub(super) struct Looking {
     pub(super) child: Child,
-    since: Duration,
+    pub(super) since: Duration,
 }
 
 impl Monitor {
@@ -94,7 +94,7 @@ impl Monitor {
     /// Tells systemd what is known, and others if that is another status.
     pub(super) fn tell_health(&self, changed: bool) {
         let Some(health) = &self.machine.health else {
-            return;
+            return notify::status("running");
         };
         let (most, streak) = (health.policy.retries, health.streak);
         let text = match (health.status, self.took) {

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::mirror::Pids;
-use crate::definition::LogDriver;
+use crate::definition::{HealthLog, LogDriver, Options};
 use crate::lifecycle::{Policy, StopTimeout};
 use crate::sys::socket;
-use crate::types::{HealthPolicy, Signal};
+use crate::types::{HealthPolicy, RestartPolicy, Signal};
 
 /// What the main process keeps of a definition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,6 +38,8 @@ pub(super) struct Launch {
     pub(super) labels: String,
     /// How probes are run and logged, if there are any.
     pub(super) probes: Option<Probes>,
+    /// What the restart policy has become since the start.
+    pub(super) restart: Option<RestartPolicy>,
 }
 
 /// What the workers of probes need.
@@ -112,11 +114,29 @@ impl Launch {
         if let Some(probes) = &self.probes {
             text.push_str(&probes.render());
         }
+        if let Some(restart) = self.restart {
+            text.push_str(&format!("RESTART={restart}\n"));
+        }
         text + END
     }
 }
 
 impl Probes {
+    /// Those of a container.
+    pub(super) fn of(options: &Options, runtime: PathBuf) -> Self {
+        let options = &options.health;
+        Self {
+            runtime,
+            count: options.max_log_count(),
+            size: options.max_log_size(),
+            journal: options.log == HealthLog::Journal,
+            directory: match &options.log {
+                HealthLog::Directory(path) => Some(PathBuf::from(path)),
+                HealthLog::Local | HealthLog::Journal => None,
+            },
+        }
+    }
+
     fn render(&self) -> String {
         let mut text = format!(
             "PROBE_RUNTIME={}\nPROBE_LOG={} {} {}\n",
@@ -226,6 +246,7 @@ pub(super) fn parse(text: &str) -> Said {
             pids: field("PIDS").and_then(Pids::parse),
             labels: field("LABELS").unwrap_or_default().to_owned(),
             probes: Probes::parse(field),
+            restart: field("RESTART").and_then(|policy| policy.parse().ok()),
         })
     };
     launch().map_or(Said::Cut, |launch| Said::Ready(Box::new(launch)))
@@ -262,6 +283,7 @@ mod tests {
                 journal: true,
                 directory: Some("/var/log/a b".into()),
             }),
+            restart: Some(RestartPolicy::OnFailure(Some(3))),
         };
         assert!(launch.policy.health.is_some());
         let text = launch.render();

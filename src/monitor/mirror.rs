@@ -89,6 +89,23 @@ impl Mirror {
         Self(watched.collect())
     }
 
+    /// For a successor: the files and what was handed on last.
+    pub(super) fn keep(&self) -> Vec<(String, String)> {
+        let files = self.0.iter();
+        files
+            .map(|file| (file.name.to_owned(), file.content.clone()))
+            .collect()
+    }
+
+    /// Knows what a program before this one has handed on.
+    pub(super) fn resume(&mut self, kept: &[(String, String)]) {
+        for (name, content) in kept {
+            for file in self.0.iter_mut().filter(|file| file.name == name) {
+                file.content.clone_from(content);
+            }
+        }
+    }
+
     /// The files and what they say.
     pub(super) fn files(&self) -> &[Watched] {
         &self.0

@@ -11,6 +11,7 @@ mod events;
 mod health;
 mod journal;
 mod k8s_file;
+mod kept;
 mod launch;
 mod mirror;
 mod notices;
@@ -18,14 +19,17 @@ mod notify;
 mod output;
 mod pid_files;
 mod proxy;
+mod reload;
 mod setup;
 mod streams;
+mod successor;
 mod worker;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Runs the monitor of one container: `unitbox-monitor [--root=DIR] [--unit=UNIT --file=FILE...] NAME`, or `--refuse=REASON`.
+/// With `--reload` it has the monitor of its unit become the program that is installed now.
 ///
 /// Returns only if the run could not even begin; otherwise the process ends as the payload did.
 pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
@@ -35,6 +39,10 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
             println!("unitbox-monitor {}", env!("CARGO_PKG_VERSION"));
             return ExitCode::SUCCESS;
         }
+        Ok(setup::Request::Reload(request)) => match reload::reload(&request) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(error) => return fail(&error),
+        },
         Ok(setup::Request::Refuse(reason)) => {
             notify::status(&reason);
             eprintln!("<3>{reason}");
@@ -42,10 +50,13 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
         }
         Err(error) => return fail(&error),
     };
-    match setup::Context::new(&request).and_then(engine::Monitor::new) {
-        Ok(mut monitor) => monitor.run(),
-        Err(error) => fail(&error),
-    }
+    let begun = match request.resumes {
+        None => setup::Context::new(&request)
+            .and_then(engine::Monitor::new)
+            .map(|mut monitor| monitor.run()),
+        Some(state) => engine::Monitor::resume(&request, state).map(|mut monitor| monitor.go_on()),
+    };
+    begun.unwrap_or_else(|error| fail(&error))
 }
 
 fn fail(error: &setup::SetupError) -> ExitCode {

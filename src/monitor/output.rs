@@ -3,13 +3,16 @@
 //! Bytes are spliced, not read, wherever the target is a socket. Clients get them first, by tee(2): what one does not
 //! take stays in the container's pipe, so that the payload waits for it as in a shell.
 
+use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use super::journal;
 use super::k8s_file::K8sFile;
+use super::kept::{KeptSink, KeptStream, KeptTap};
 use crate::api::client::PATIENCE;
+use crate::sys::exec::take_inherited;
 use crate::sys::move_data::{Moved, bytes_waiting, is_unread, read, set_pipe_size, splice, tee};
 use crate::sys::time::boottime;
 
@@ -18,6 +21,10 @@ const CHUNK: usize = 64 << 10;
 const ROUNDS: usize = 4;
 /// Size of a client's pipe for what is left at the end of a run (pipe(7): the most without privilege).
 const LAST_PIPE: usize = 1 << 20;
+
+/// Names of the streams in log files.
+pub(super) const STDOUT: &str = "stdout";
+pub(super) const STDERR: &str = "stderr";
 
 /// What a stream waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +54,14 @@ pub(super) enum Sink {
     },
     File,
     Null(OwnedFd),
+}
+
+impl Sink {
+    /// What swallows everything.
+    pub(super) fn null() -> Self {
+        let null = OpenOptions::new().write(true).open("/dev/null");
+        null.map_or(Self::File, |null| Self::Null(null.into()))
+    }
 }
 
 /// A client's copy of the output.
@@ -84,6 +99,60 @@ impl Stream {
             lost: None,
             ended: false,
         }
+    }
+
+    /// For a successor.
+    pub(super) fn keep<'a>(&'a self, keep: &mut impl FnMut(&'a OwnedFd) -> RawFd) -> KeptStream {
+        KeptStream {
+            is_stderr: self.name == STDERR,
+            source: keep(&self.source),
+            sink: match &self.sink {
+                Sink::Journal {
+                    stream, priority, ..
+                } => KeptSink::Journal(stream.as_ref().map(&mut *keep), *priority),
+                Sink::File => KeptSink::File,
+                Sink::Null(_) => KeptSink::Null,
+            },
+            taps: self
+                .taps
+                .iter()
+                .map(|tap| KeptTap {
+                    client: tap.client,
+                    pipe: keep(&tap.pipe),
+                    has: tap.has,
+                    patient: tap.patient,
+                })
+                .collect(),
+        }
+    }
+
+    /// That of a program before this one; lines in the journal are those of `unit` and `identifier`.
+    pub(super) fn again(kept: KeptStream, (unit, identifier): (&str, &str)) -> io::Result<Self> {
+        let sink = match kept.sink {
+            KeptSink::Journal(stream, priority) => Sink::Journal {
+                stream: stream.map(take_inherited).transpose()?,
+                unit: unit.to_owned(),
+                identifier: identifier.to_owned(),
+                priority,
+            },
+            KeptSink::File => Sink::File,
+            KeptSink::Null => Sink::null(),
+        };
+        let name = match kept.is_stderr {
+            true => STDERR,
+            false => STDOUT,
+        };
+        let mut stream = Self::new(name, take_inherited(kept.source)?, sink);
+        for tap in kept.taps {
+            stream.taps.push(Tap {
+                client: tap.client,
+                pipe: take_inherited(tap.pipe)?,
+                has: tap.has,
+                patient: tap.patient,
+                full: None,
+            });
+        }
+        Ok(stream)
     }
 
     /// Copies the output to a client from now on; the payload waits for one that is `patient` as long as it takes.

@@ -69,6 +69,10 @@ impl Proxy {
         }
     }
 
+    pub(super) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
     /// How long nothing is to be read yet.
     pub(super) fn rests(&self) -> Option<Duration> {
         self.rests_until

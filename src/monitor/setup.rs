@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::kept::{Kept, KeptError};
 use crate::api::Layout;
 use crate::definition::unit_file::id_of;
 use crate::host::cgroup::{CgroupError, UnitCgroup};
@@ -21,7 +23,7 @@ use crate::types::{
 /// Why a run cannot begin.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SetupError {
-    #[error("usage: unitbox-monitor [--root=DIR] [--unit=UNIT --file=FILE...] NAME")]
+    #[error("usage: unitbox-monitor [--reload] [--root=DIR] [--unit=UNIT --file=FILE...] NAME")]
     Usage,
     #[error(transparent)]
     Name(#[from] NameError),
@@ -36,6 +38,10 @@ pub(super) enum SetupError {
     },
     #[error(transparent)]
     Cgroup(#[from] CgroupError),
+    #[error(transparent)]
+    Kept(#[from] KeptError),
+    #[error("reload: {0}")]
+    Reload(String),
     #[error("{what}")]
     System { what: String, source: io::Error },
 }
@@ -48,9 +54,14 @@ impl SetupError {
     }
 }
 
+/// The option that a program gets from the one before; a number follows.
+pub(super) const RESUME: &str = "--resume";
+
 /// What the command line asks for.
 pub(super) enum Request {
     Run(RunRequest),
+    /// The run that goes on is to go on with this program.
+    Reload(RunRequest),
     /// There is no container to run: why.
     Refuse(String),
     Version,
@@ -58,9 +69,11 @@ pub(super) enum Request {
 
 /// One run of one container.
 pub(super) struct RunRequest {
-    layout: Layout,
-    name: ContainerName,
-    deployed: Option<FileUnit>,
+    pub(super) layout: Layout,
+    pub(super) name: ContainerName,
+    pub(super) deployed: Option<FileUnit>,
+    /// It goes on already: the descriptor of what the program before has kept.
+    pub(super) resumes: Option<RawFd>,
 }
 
 /// The unit of a container that comes of a unit file.
@@ -74,6 +87,7 @@ pub(super) struct FileUnit {
 pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, SetupError> {
     let mut root = PathBuf::from("/");
     let (mut name, mut unit, mut files) = (None, None, Vec::new());
+    let (mut reload, mut resumes) = (false, None);
     for arg in args.skip(1) {
         let arg = arg.to_str().ok_or(SetupError::Usage)?;
         match arg.split_once('=') {
@@ -81,6 +95,8 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Set
             Some(("--unit", name)) => unit = Some(name.parse()?),
             Some(("--file", path)) => files.push(PathBuf::from(path)),
             Some(("--refuse", reason)) => return Ok(Request::Refuse(reason.to_owned())),
+            Some((RESUME, fd)) => resumes = Some(fd.parse().map_err(|_| SetupError::Usage)?),
+            _ if arg == "--reload" => reload = true,
             _ if arg == "--version" => return Ok(Request::Version),
             _ if arg.starts_with('-') || name.is_some() => return Err(SetupError::Usage),
             _ => name = Some(arg.parse()?),
@@ -90,11 +106,16 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Request, Set
     if unit.is_some() == files.is_empty() {
         return Err(SetupError::Usage);
     }
-    Ok(Request::Run(RunRequest {
+    let request = RunRequest {
         layout: Layout::new(root),
         name,
         deployed: unit.map(|unit| FileUnit { unit, files }),
-    }))
+        resumes,
+    };
+    Ok(match reload {
+        true => Request::Reload(request),
+        false => Request::Run(request),
+    })
 }
 
 /// What does not change during a run.
@@ -121,39 +142,52 @@ pub(super) struct Context {
 impl Context {
     /// Finds the container, blocks signals, becomes subreaper, enters its cgroup and makes the run directory.
     pub(super) fn new(request: &RunRequest) -> Result<Self, SetupError> {
-        let (layout, name) = (request.layout.clone(), request.name.clone());
-        let signals = SignalFd::new(&SignalSet::all_but_faults())
-            .map_err(SetupError::system("block signals"))?;
-        set_subreaper().map_err(SetupError::system("become subreaper"))?;
-        let id = match &request.deployed {
-            Some(own) => id_of(&machine_id(), own.unit.as_str()),
-            None => find(&layout, &name)?,
+        let signals = block_signals()?;
+        let layout = &request.layout;
+        let id = match id_of_file(request) {
+            Some(id) => id,
+            None => find(layout, &request.name)?,
         };
-        let cgroup = UnitCgroup::enter()?;
-        let run = layout.run_container(&id);
-        for dir in [layout.run(), run.clone()] {
+        let held = is_wanted(&layout.hold_request(&id));
+        let context = Self::of(request, signals, (id, nonce()), held)?;
+        let (layout, id) = (&context.layout, &context.id);
+        for dir in [layout.run(), context.run_dir()] {
             private_dir(&dir)
                 .map_err(SetupError::system(format!("directory {}", dir.display())))?;
         }
         // An exit file of an earlier run must not be taken for one of this run.
-        match fs::remove_file(layout.exit_file(&id)) {
+        match fs::remove_file(layout.exit_file(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(SetupError::system("remove old exit file")(error));
+                Err(SetupError::system("remove old exit file")(error))
             }
-            _ => {}
+            _ => Ok(context),
         }
+    }
+
+    /// Of a run that goes on.
+    pub(super) fn resume(request: &RunRequest, kept: &Kept) -> Result<Self, SetupError> {
+        let own = (kept.id.clone(), kept.nonce.clone());
+        Self::of(request, block_signals()?, own, false)
+    }
+
+    fn of(
+        request: &RunRequest,
+        signals: SignalFd,
+        (id, nonce): (ContainerId, String),
+        held: bool,
+    ) -> Result<Self, SetupError> {
+        set_subreaper().map_err(SetupError::system("become subreaper"))?;
         let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let held = is_wanted(&layout.hold_request(&id));
         Ok(Self {
             held,
-            nonce: nonce(),
+            nonce,
             boot_id: boot_id.trim().to_owned(),
             restart: restart_policy(),
             watchdog: sd_notify::watchdog_enabled(),
-            layout,
-            name,
+            layout: request.layout.clone(),
+            name: request.name.clone(),
             id,
-            cgroup,
+            cgroup: UnitCgroup::enter()?,
             signals,
             deployed: request.deployed.clone(),
         })
@@ -164,10 +198,20 @@ impl Context {
     }
 }
 
+fn block_signals() -> Result<SignalFd, SetupError> {
+    SignalFd::new(&SignalSet::all_but_faults()).map_err(SetupError::system("block signals"))
+}
+
 /// As the generator has it (machine-id(5)).
 fn machine_id() -> String {
     let text = fs::read_to_string("/etc/machine-id").unwrap_or_default();
     text.trim().to_owned()
+}
+
+/// The id of a container that comes of a unit file.
+pub(super) fn id_of_file(request: &RunRequest) -> Option<ContainerId> {
+    let own = request.deployed.as_ref()?;
+    Some(id_of(&machine_id(), own.unit.as_str()))
 }
 
 fn find(layout: &Layout, name: &ContainerName) -> Result<ContainerId, SetupError> {

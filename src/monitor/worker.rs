@@ -17,12 +17,12 @@ use super::proxy::Proxy;
 use super::setup::{Context, FileUnit};
 use super::streams::{ContainerEnds, INFO, Streams};
 use crate::api::event;
-use crate::api::{Ended, ExitCode, ExitRecord, LastStart, StopKind};
+use crate::api::{Ended, ExitCode, ExitRecord, LastStart, Layout, StopKind};
 use crate::container::cleanup;
 use crate::container::deploy;
 use crate::container::prepare::{self, Prepared, RunFacts};
 use crate::container::probe;
-use crate::definition::{HealthLog, LogDriver, Source};
+use crate::definition::{LogDriver, Source};
 use crate::host::failpoint::{self, Who};
 use crate::host::filter::Filter;
 use crate::host::restart_count::restarts_of;
@@ -36,7 +36,7 @@ use crate::sys::process::Child;
 use crate::sys::socket::{self, Kind};
 use crate::sys::time::realtime;
 use crate::sys::worker::fork_worker;
-use crate::types::{RESTART_VARIABLE, chain};
+use crate::types::{ContainerId, ContainerName, RESTART_VARIABLE, chain};
 
 /// The client of the first instruction.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,13 @@ fn prepare_and_become(
     };
     let mut world = failpoint::host(Who::Prepare);
     if let Some(own) = &context.deployed {
-        settle(context, own, &mut world)?;
+        let of = OfFile {
+            layout: &context.layout,
+            id: &context.id,
+            name: &context.name,
+            own,
+        };
+        settle(&of, false, &mut world)?;
     }
     let prepared = prepare::prepare(&context.id, &run, &mut world)
         .map_err(|error| (error.exit_code(), error.into()))?;
@@ -146,18 +152,27 @@ fn prepare_and_become(
     Err(ours(Box::new(program.fill(null.as_fd()).exec_now())))
 }
 
+/// The container of a unit file.
+pub(super) struct OfFile<'a> {
+    pub(super) layout: &'a Layout,
+    pub(super) id: &'a ContainerId,
+    pub(super) name: &'a ContainerName,
+    pub(super) own: &'a FileUnit,
+}
+
 /// Longest time that it may take to read a unit file and to write its container down.
 const SETTLE_TIME: Duration = Duration::from_secs(60);
 
-/// Lets the client write the container of a unit file down. It has all that reads options, images and configuration;
+/// Lets the client write the container of a unit file down; of one that `runs`, what may change then. It has all that reads options, images and configuration;
 /// with that, this program would be half as large again.
-fn settle(context: &Context, own: &FileUnit, world: &mut dyn World) -> Result<(), Failure> {
+pub(super) fn settle(of: &OfFile, runs: bool, world: &mut dyn World) -> Result<(), Failure> {
     let ours = |error: io::Error| (ExitCode::Error.number(), Box::new(error).into());
-    let mut args = client_args(context, "settle", format!("--unit={}", own.unit));
-    args.push(format!("--id={}", context.id));
-    let files = own.files.iter();
+    let mut args = client_args(of.layout, "settle", format!("--unit={}", of.own.unit));
+    args.push(format!("--id={}", of.id));
+    args.extend(runs.then(|| "--runs".to_owned()));
+    let files = of.own.files.iter();
     args.extend(files.map(|file| format!("--file={}", file.display())));
-    args.extend(["--".to_owned(), context.name.to_string()]);
+    args.extend(["--".to_owned(), of.name.to_string()]);
     let client = Filter {
         program: client().map_err(ours)?,
         args,
@@ -192,8 +207,8 @@ fn client() -> io::Result<PathBuf> {
 }
 
 /// A verb of the client's that is for us.
-fn client_args(context: &Context, verb: &str, unit: String) -> Vec<String> {
-    let root = format!("--root={}", context.layout.root().display());
+fn client_args(layout: &Layout, verb: &str, unit: String) -> Vec<String> {
+    let root = format!("--root={}", layout.root().display());
     vec![
         "unitbox".to_owned(),
         root,
@@ -259,16 +274,10 @@ fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch 
             payload,
         }),
         labels: event::labels(&options.labels),
-        probes: prepared.health.map(|_| Probes {
-            runtime: prepared.runtime.program.clone(),
-            count: options.health.max_log_count(),
-            size: options.health.max_log_size(),
-            journal: options.health.log == HealthLog::Journal,
-            directory: match &options.health.log {
-                HealthLog::Directory(path) => Some(PathBuf::from(path)),
-                HealthLog::Local | HealthLog::Journal => None,
-            },
-        }),
+        probes: prepared
+            .health
+            .map(|_| Probes::of(options, prepared.runtime.program.clone())),
+        restart: None,
     }
 }
 
@@ -370,7 +379,7 @@ pub(super) fn fork_wait(context: &Context, is_first: bool) -> io::Result<Child> 
     fork_worker(|| {
         trace_to_journal();
         let unit = format!("--unit={}", context.cgroup.name());
-        let mut args = client_args(context, "wait-for-start", unit);
+        let mut args = client_args(&context.layout, "wait-for-start", unit);
         if is_first {
             args.push("--first".to_owned());
         }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr, OsString};
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::ptr;
@@ -77,6 +77,19 @@ pub fn inherited(number: RawFd) -> io::Result<BorrowedFd<'static>> {
     }
     // SAFETY: it is open, and nobody in this process closes what it was started with.
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// Makes a descriptor that this process was started with its own, close-on-exec; `EBADF` for one that it was not given, or
+/// that was taken before.
+pub fn take_inherited(number: RawFd) -> io::Result<OwnedFd> {
+    if number <= libc::STDERR_FILENO {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    inherited(number)?;
+    // SAFETY: integers only.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    // SAFETY: it is open, and was nobody's: what somebody in this process owns is close-on-exec.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Closes the descriptors from 3 on that this process was started with: what it has opened itself stays.
@@ -225,8 +238,7 @@ impl<'fd> Exec<'fd> {
     }
 
     /// Becomes the program; returns only if that failed, with parts of the set-up done: signals
-    /// reset, close-on-exec set on every descriptor from 3 on that was not named, named ones in
-    /// their places.
+    /// reset, close-on-exec set on every descriptor from 3 on, named ones in their places.
     pub fn exec_now(self) -> ExecError {
         let mut ready = match self.prepare() {
             Ok(ready) => ready,
@@ -234,6 +246,7 @@ impl<'fd> Exec<'fd> {
         };
         let failed = ready.run(None);
         ready.close_moved();
+        ready.take_back();
         self.step_error(failed)
     }
 
@@ -519,6 +532,14 @@ impl Prepared {
             check(unsafe { libc::dup2(copy, target) })?;
         }
         Ok(())
+    }
+
+    /// No later program gets what this one was to have.
+    fn take_back(&self) {
+        for &(target, _) in self.fds.iter().filter(|(target, _)| *target > 2) {
+            // SAFETY: integers only.
+            unsafe { libc::fcntl(target, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
     }
 
     fn close_moved(&mut self) {

@@ -36,6 +36,7 @@ mod notify;
 mod one_stop;
 mod process;
 mod pty_fuzz;
+mod reload;
 mod restart;
 mod run;
 mod secrets;

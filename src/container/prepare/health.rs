@@ -1,16 +1,29 @@
 //! What the checks of a container's health run, and what is known of it before the first.
 
 use std::fs;
+use std::io;
+
+use oci_spec::runtime::Process;
+use serde::Deserialize;
 
 use super::Ground;
 use super::error::{PrepareError, effect};
+use super::root;
+use crate::api::Layout;
 use crate::container::health::Record;
-use crate::definition::{HealthCommand, Options};
+use crate::definition::{Definition, HealthCommand, HealthOptions, Options, Source};
 use crate::host::world::{Durability, World};
+use crate::image::Images;
 use crate::plan::bundle::Bundle;
 use crate::plan::exec::{ExecFacts, process};
 use crate::plan::health;
 use crate::types::{HealthPolicy, HealthStatus};
+
+/// config.json, as far as it matters here.
+#[derive(Deserialize)]
+struct Config {
+    process: Process,
+}
 
 /// Writes it; the policy, if there is a check.
 pub(super) fn prepare(
@@ -18,31 +31,82 @@ pub(super) fn prepare(
     planned: &Bundle,
     world: &mut dyn World,
 ) -> Result<Option<HealthPolicy>, PrepareError> {
-    let (layout, id) = (ground.run.layout, &ground.definition.id);
-    let plan = health::of(&ground.definition.options, &ground.image.health)?;
-    let record = layout.health_file(id);
-    let (Some(plan), Some(base)) = (plan, planned.spec.process()) else {
-        // That of an earlier run, before an update took the check away.
+    let base = planned.spec.process().as_ref();
+    let (layout, definition) = (ground.run.layout, ground.definition);
+    let policy = write(layout, definition, (&ground.image.health, base), world)?;
+    if policy.is_some() {
+        begin(layout, definition, world)?;
+    }
+    Ok(policy)
+}
+
+/// The same for a payload that runs: what is known of it stays.
+///
+/// # Errors
+/// The options do not fit together, or a file cannot be read or written.
+pub fn change(
+    layout: &Layout,
+    definition: &Definition,
+    world: &mut dyn World,
+) -> Result<Option<HealthPolicy>, PrepareError> {
+    let image = match &definition.source {
+        Source::Rootfs { .. } => HealthOptions::default(),
+        Source::Image { id, .. } => {
+            let images = Images::open(&layout.state())?;
+            root::defaults(&images.resolve(id)?).health
+        }
+    };
+    let path = layout.bundle(&definition.id).join("config.json");
+    let read = fs::read(&path)
+        .and_then(|text| serde_json::from_slice::<Config>(&text).map_err(io::Error::other));
+    let config = effect("read", &path, read)?;
+    let policy = write(layout, definition, (&image, Some(&config.process)), world)?;
+    if policy.is_some() && !layout.health_file(&definition.id).exists() {
+        begin(layout, definition, world)?;
+    }
+    Ok(policy)
+}
+
+/// What is known before the first check.
+fn begin(
+    layout: &Layout,
+    definition: &Definition,
+    world: &mut dyn World,
+) -> Result<(), PrepareError> {
+    let path = layout.health_file(&definition.id);
+    let known = Record::new(HealthStatus::Starting).render();
+    let written = world.write_file(&path, &known, 0o600, Durability::Cached);
+    effect("write", &path, written)
+}
+
+/// Writes the commands, for processes as that of the payload.
+fn write(
+    layout: &Layout,
+    definition: &Definition,
+    (image, base): (&HealthOptions, Option<&Process>),
+    world: &mut dyn World,
+) -> Result<Option<HealthPolicy>, PrepareError> {
+    let id = &definition.id;
+    let plan = health::of(&definition.options, image)?;
+    let (Some(plan), Some(base)) = (plan, base) else {
+        // That of before an update has taken the check away.
+        let record = layout.health_file(id);
         if fs::exists(&record).unwrap_or(false) {
             effect("remove", &record, world.remove_file(&record))?;
         }
         return Ok(None);
     };
-    let mut write = |path: &std::path::Path, text: &str| {
-        let written = world.write_file(path, text, 0o600, Durability::Cached);
-        effect("write", path, written)
-    };
     let mut command = |startup: bool, command: &HealthCommand| {
         let (options, facts) = (Options::default(), ExecFacts::default());
         let planned = process(base, &options, &command.words(), &facts);
         let json = serde_json::to_string(&planned).expect("a process has only string keys");
-        write(&layout.probe_process(id, startup), &json)
+        let path = layout.probe_process(id, startup);
+        let written = world.write_file(&path, &json, 0o600, Durability::Cached);
+        effect("write", &path, written)
     };
     command(false, &plan.command)?;
     if let Some(startup) = &plan.startup {
         command(true, startup)?;
     }
-    let known = Record::new(HealthStatus::Starting);
-    write(&record, &known.render())?;
     Ok(Some(plan.policy))
 }

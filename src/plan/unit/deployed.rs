@@ -180,11 +180,12 @@ fn adapt(
     let paths = names.flat_map(|name| (facts.paths)(name));
     command.extend(paths.map(|path| format!("--file={}", path.display())));
     command.push(name.to_owned());
-    for property in properties
-        .iter_mut()
-        .filter(|property| property.key == "ExecStart")
-    {
-        property.value = Value::Exec(command.clone());
+    for property in properties.iter_mut() {
+        match property.key {
+            "ExecStart" => property.value = Value::Exec(command.clone()),
+            "ExecReload" => property.value = Value::Exec(super::reload_of(&command)),
+            _ => {}
+        }
     }
     // A file's unit restarts as systemd has it, is collected as any other, and says itself whether it wants the network.
     let own = ["StartLimitIntervalSec", "CollectMode", "After"];

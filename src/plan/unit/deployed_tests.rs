@@ -68,6 +68,7 @@ After=x.service
 Type=notify
 NotifyAccess=main
 ExecStart="{MONITOR}" "--unit=web.service" "--file=/etc/unitbox/web.container" "--file=/etc/unitbox/data.volume" "web"
+ExecReload="{MONITOR}" "--reload" "--unit=web.service" "--file=/etc/unitbox/web.container" "--file=/etc/unitbox/data.volume" "web"
 Delegate=yes
 DelegateSubgroup=monitor
 KillMode=mixed

@@ -151,6 +151,11 @@ impl Unit {
             "ExecStart",
             Value::Exec(exec_start(definition, facts)),
         );
+        add(
+            Service,
+            "ExecReload",
+            Value::Exec(reload_of(&exec_start(definition, facts))),
+        );
         add(Service, "Delegate", Value::Bool(true));
         if facts.systemd >= 254 {
             add(Service, "DelegateSubgroup", text("monitor"));
@@ -195,6 +200,16 @@ fn exec_start(definition: &Definition, facts: &UnitFacts) -> Vec<String> {
     }
     words.push(definition.name.as_str().to_owned());
     words
+}
+
+/// The same program lets the monitor, which may be an older one, go on as itself.
+fn reload_of(start: &[String]) -> Vec<String> {
+    let (program, words) = start.split_first().expect("a command has a program");
+    let words = words.iter().cloned();
+    [program.clone(), "--reload".to_owned()]
+        .into_iter()
+        .chain(words)
+        .collect()
 }
 
 fn log_fields(definition: &Definition) -> Vec<(String, String)> {

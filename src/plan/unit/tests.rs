@@ -51,6 +51,7 @@ StartLimitIntervalSec=0s
 Type=notify
 NotifyAccess=main
 ExecStart=\"/usr/libexec/unitbox/unitbox-monitor\" \"web\"
+ExecReload=\"/usr/libexec/unitbox/unitbox-monitor\" \"--reload\" \"web\"
 Delegate=yes
 DelegateSubgroup=monitor
 KillMode=mixed
