@@ -12,12 +12,15 @@ use crate::api::event::EventKind;
 use crate::definition::Definition;
 use crate::host::systemd::ActiveState;
 use crate::store::write_atomic;
-use crate::sys::process::{Pidfd, is_before_exec, start_ticks};
-use crate::sys::time::boottime;
+use crate::sys::process::{Pidfd, is_before_exec, is_deaf_to, start_ticks};
+use crate::sys::time::{boottime, realtime};
 use crate::types::{RestartPolicy, Signal};
 
 /// How long a start that goes on is waited for, and how often it is looked at.
 const START_TIME: Duration = Duration::from_secs(5);
+/// How long a payload that is newer than this is given to hear a signal.
+const HEARING_TIME: Duration = Duration::from_millis(250);
+const NEW: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Sends a signal to the init of a container that runs.
@@ -39,7 +42,9 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
     let payload = payload_of(site.layout, &definition.id).ok_or_else(wrong_state)?;
     let pidfd = open(&payload).map_err(|_| wrong_state())?;
     let failed = ContainerError::io("send signal to the payload of", definition.name.as_str());
-    await_program(&payload, signal);
+    // Who stands still does not hear it.
+    thaw(site, definition, &seen)?;
+    await_hearing(&payload, signal, &seen);
     let told = tell_monitor(site, definition, signal)?;
     if let Err(error) = pidfd.send_signal(i32::from(signal.number())) {
         if told {
@@ -53,17 +58,25 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
         });
     }
     events::tell(definition, EventKind::Kill, None);
-    // Who stands still does not hear it.
-    thaw(site, definition, &seen)
+    Ok(())
 }
 
-/// What has just been started may be the runtime still, whose code would end by the signal with a code of its own.
-fn await_program(payload: &Payload, signal: Signal) {
-    let until = boottime() + START_TIME;
-    while signal != Signal::KILL
-        && is_before_exec(payload.pid).unwrap_or(false)
-        && boottime() < until
-    {
+/// What has just been started may be the runtime still, whose code would end by the signal with a code of its own; and what
+/// is new, or was frozen when it was, may not have got as far as to hear a signal. It is given a moment for that, as
+/// nobody can tell who never will.
+fn await_hearing(payload: &Payload, signal: Signal, seen: &Observation) {
+    if signal == Signal::KILL {
+        return;
+    }
+    let begun = boottime();
+    let waited = |time| boottime().saturating_sub(begun) >= time;
+    while is_before_exec(payload.pid).unwrap_or(false) && !waited(START_TIME) {
+        std::thread::sleep(PAUSE);
+    }
+    let started = Duration::from_micros(payload.started);
+    let is_new = realtime().saturating_sub(started) < NEW || seen.state == State::Paused;
+    let number = i32::from(signal.number());
+    while is_new && is_deaf_to(payload.pid, number).unwrap_or(false) && !waited(HEARING_TIME) {
         std::thread::sleep(PAUSE);
     }
 }
