@@ -1,6 +1,6 @@
 //! What `update` changes in the options of a container that is there.
 
-use super::{DefinitionError, HealthOptions, OptionSpec, Options};
+use super::{DefinitionError, HealthCommand, HealthOptions, OptionSpec, Options};
 
 /// Flags of what can be changed; everything else belongs to what the container is.
 const CHANGEABLE: &[&str] = &[
@@ -38,6 +38,9 @@ const CHANGEABLE: &[&str] = &[
     "pids-limit",
     "restart",
 ];
+
+/// What checks run.
+const COMMANDS: [&str; 2] = ["health-cmd", "health-startup-cmd"];
 
 /// What means nothing without a health check.
 const OF_CHECK: [&str; 4] = [
@@ -121,15 +124,15 @@ impl Changes {
         flags.iter().any(|flag| self.say(flag))
     }
 
-    /// Whether there are to be no checks any more.
-    fn switch_off(&self) -> bool {
+    /// What a flag alone says; nothing where it is not given, or wrong.
+    fn alone(&self, flag: &str) -> HealthOptions {
         let mut options = Options::default();
-        let mut given = self.given.iter();
-        given
-            .find(|(spec, _)| spec.flag == "no-healthcheck")
-            .and_then(|(spec, values)| spec.apply(&mut options, values.last()?).ok())
-            .is_some()
-            && options.health.disabled
+        let given = self.given.iter().find(|(spec, _)| spec.flag == flag);
+        if let Some((spec, value)) = given.and_then(|(spec, values)| Some((spec, values.last()?))) {
+            // It is applied again, and its error is told then.
+            let _ = spec.apply(&mut options, value);
+        }
+        options.health
     }
 
     /// Takes away what new options replace besides their own, as Podman does.
@@ -138,16 +141,15 @@ impl Changes {
         health: &mut HealthOptions,
         image: &HealthOptions,
     ) -> Result<(), DefinitionError> {
-        if self.switch_off() {
-            let mut given = self.given.iter();
-            if given.any(|(spec, _)| spec.flag.starts_with("health-")) {
+        if self.alone("no-healthcheck").disabled {
+            if self.say_any(&COMMANDS) || self.say_any(&OF_CHECK) || self.say_any(&OF_STARTUP) {
                 return Err(DefinitionError::CheckAndNone);
             }
-            let old = std::mem::take(health);
-            health.log = old.log;
-            health.max_log_count = old.max_log_count;
-            health.max_log_size = old.max_log_size;
+            keep_log(health);
             return Ok(());
+        }
+        if self.alone("health-cmd").command == Some(HealthCommand::None) {
+            keep_log(health);
         }
         let has_check = health.disabled || health.command.is_some() || image.command.is_some();
         if self.say("health-cmd") {
@@ -170,12 +172,22 @@ impl Changes {
     }
 }
 
+/// What is left without a check.
+fn keep_log(health: &mut HealthOptions) {
+    *health = HealthOptions {
+        log: health.log.clone(),
+        max_log_count: health.max_log_count,
+        max_log_size: health.max_log_size,
+        ..HealthOptions::default()
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::definition::{HealthCommand, HealthLog, options};
+    use crate::definition::{HealthLog, options};
     use crate::types::{OnFailure, RestartPolicy};
 
     /// What comes of options and changes.
@@ -247,10 +259,20 @@ mod tests {
             ..HealthOptions::default()
         };
         assert_eq!(after.health, expected);
+        let none = changed(&checked(), &[("health-cmd", "none")]).unwrap();
+        let expected = HealthOptions {
+            disabled: false,
+            command: Some(HealthCommand::None),
+            ..expected
+        };
+        assert_eq!(none.health, expected);
         let again = changed(&after, &[("health-cmd", "new")]).unwrap();
         assert!(!again.health.disabled);
         assert_eq!(again.health.command, shell("new"));
-        let both = [("no-healthcheck", "true"), ("health-max-log-count", "2")];
+        let log = [("no-healthcheck", "true"), ("health-max-log-count", "2")];
+        let after = changed(&checked(), &log).unwrap();
+        assert_eq!(after.health.max_log_count, Some(2));
+        let both = [("no-healthcheck", "true"), ("health-retries", "2")];
         let error = changed(&checked(), &both).unwrap_err();
         assert_eq!(
             error,

@@ -87,7 +87,7 @@ impl FromStr for RestartPolicy {
             None => (text, None),
         };
         let policy = match name {
-            "no" => Self::No,
+            "no" | "never" => Self::No,
             "always" => Self::Always,
             "unless-stopped" => Self::UnlessStopped,
             "on-failure" => {
@@ -122,6 +122,7 @@ mod tests {
             let policy: RestartPolicy = text.parse().unwrap();
             assert_eq!(policy.to_string(), text);
         }
+        assert_eq!("never".parse(), Ok(RestartPolicy::No));
         assert_eq!("on-failure:0".parse(), Ok(RestartPolicy::OnFailure(None)));
     }
 

@@ -227,3 +227,148 @@ fn health_changes_while_it_runs() {
     let seen: Vec<&str> = seen.lines().filter(|line| line.len() != 64).collect();
     assert_eq!(seen, ["same", "137"]);
 }
+
+/// What containers are made with before they are changed. Podman changes none that was made with `--no-healthcheck`.
+const MADE: &[&str] = &[
+    "",
+    "--restart on-failure:2",
+    "--health-cmd 'test -e /x' --health-interval 7s --health-retries 4 --health-on-failure kill",
+    "--health-cmd true --health-startup-cmd first --health-startup-success 2 --health-max-log-count 3",
+    "--health-cmd none",
+];
+
+/// How they are changed. Podman does not understand lists in JSON here, makes a check of an empty command, and does some of
+/// what it refuses with `--no-healthcheck`.
+const CHANGED: &[&str] = &[
+    "",
+    "--restart no",
+    "--restart always",
+    "--restart unless-stopped",
+    "--restart on-failure",
+    "--restart on-failure:3",
+    "--restart on-failure:x",
+    "--restart on-failure:-1",
+    "--restart always:3",
+    "--restart sometimes",
+    "--restart never",
+    "--restart ''",
+    "--health-cmd new",
+    "--health-cmd none",
+    "--health-cmd 'CMD new x'",
+    "--health-cmd '[]'",
+    "--health-interval 5s",
+    "--health-interval disable",
+    "--health-interval 0",
+    "--health-interval x",
+    "--health-interval -1s",
+    "--health-retries 7",
+    "--health-retries 0",
+    "--health-retries -1",
+    "--health-timeout 3s",
+    "--health-timeout 0s",
+    "--health-timeout x",
+    "--health-start-period 3s",
+    "--health-start-period -3s",
+    "--health-startup-cmd new",
+    "--health-startup-cmd ''",
+    "--health-startup-cmd none",
+    "--health-startup-interval 5s",
+    "--health-startup-interval disable",
+    "--health-startup-success 3",
+    "--health-startup-success 0",
+    "--health-startup-retries 3",
+    "--health-startup-timeout 5s",
+    "--health-on-failure none",
+    "--health-on-failure stop",
+    "--health-on-failure restart",
+    "--health-on-failure nonsense",
+    "--health-max-log-count 7",
+    "--health-max-log-count 0",
+    "--health-max-log-count -1",
+    "--health-max-log-size 70",
+    "--health-max-log-size x",
+    "--health-log-destination /opt",
+    "--health-log-destination events_logger",
+    "--health-log-destination local",
+    "--health-log-destination relative",
+    "--health-log-destination /no/such",
+    "--no-healthcheck",
+    "--no-healthcheck=false",
+    "--no-healthcheck=maybe",
+    "--no-healthcheck --health-on-failure none",
+    "--no-healthcheck --health-max-log-count 2",
+    "--no-healthcheck=false --health-cmd new",
+    "--no-healthcheck --restart always",
+    "--health-cmd new --health-interval 9s --health-retries 9",
+    "--health-cmd new --health-startup-cmd first",
+    "--health-cmd new --health-on-failure stop",
+    "--health-cmd none --health-interval 9s",
+    "--env A=b",
+    "--restart always --health-cmd new --memory 64m",
+];
+
+/// What `create` refuses, of Podman too, or what could never be: an action and a startup check without a check.
+const REFUSED: &[&str] = &[
+    "--health-startup-cmd new",
+    "--health-on-failure stop",
+    "--health-on-failure restart",
+    "--health-interval -1s",
+    "--health-retries 0",
+];
+
+/// What Podman shows of checks that there are none of, and the wait of a second that it puts before startup checks.
+const PLAIN: &str = r#".[] | [.HostConfig.RestartPolicy] + (.Config
+    | .Healthcheck |= if .Test[0]? == "NONE" then { Test } else . end
+    | .StartupHealthCheck |= if . == null or .Test[0] == "NONE" or .Test[1] == "" then null else del(.StartPeriod) | .Successes //= 1 end
+    | [.Healthcheck, .StartupHealthCheck, if (.Healthcheck.Test[0]? // "NONE") == "NONE" then null else .HealthcheckOnFailureAction end,
+        .HealthLogDestination, .HealthcheckMaxLogCount // 0, .HealthcheckMaxLogSize])"#;
+
+/// The same with both: exit code, what is written, and what `inspect` says then.
+#[test]
+fn words_and_codes_are_podmans() {
+    let lab = Lab::boot(Suite::Trixie);
+    let all = MADE.iter().flat_map(|made| {
+        CHANGED
+            .iter()
+            .map(move |changed| format!("{made}|{changed}\n"))
+    });
+    let every = match std::env::var_os("UNITBOX_TEST_ALL") {
+        Some(_) => 1,
+        None => 6,
+    };
+    let cases: Vec<String> = all.step_by(every).collect();
+    // Podman takes its time: one look at all of them.
+    let seen = |engine: &str| {
+        let script = format!(
+            "E={engine}; ids=; >/tmp/$E.codes
+             while IFS='|' read -r made changed; do
+                 id=$(eval \"$E create --network none $made --rootfs /usr/share/unitbox-lab/busybox:O true\" </dev/null)
+                 said=$(eval \"$E update $changed $id\" </dev/null 2>/tmp/$E.error); code=$?; ids=\"$ids $id\"
+                 [ \"$said\" = $id ] && said=id
+                 echo \"$made|$changed|$code $said|$(sed \"s/$id/ID/g\" /tmp/$E.error | paste -sd' ')|\" >>/tmp/$E.codes
+             done
+             $E inspect $ids | jq -c '{PLAIN}' | paste -d'\\0' /tmp/$E.codes -"
+        );
+        lab.sh_with_input(&script, cases.concat().as_bytes()).ok()
+    };
+    let (ours, theirs) = std::thread::scope(|scope| {
+        let ours = scope.spawn(|| seen("unitbox"));
+        let theirs = seen("podman");
+        (ours.join().expect("it has not panicked"), theirs)
+    });
+    assert_eq!(ours.lines().count(), cases.len());
+    let mut wrong = Vec::new();
+    for (ours, theirs) in ours.lines().zip(theirs.lines()) {
+        // The words of an error are each engine's own.
+        let fields = |line: &str| {
+            let all: Vec<String> = line.splitn(5, '|').map(str::to_owned).collect();
+            [0, 1, 2, 4].map(|at| all[at].clone())
+        };
+        let (own, other) = (fields(ours), fields(theirs));
+        let is_meant = REFUSED.contains(&own[1].as_str()) && own[2].starts_with("125 ");
+        if own != other && !is_meant {
+            wrong.push(format!("{ours}\n{theirs}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
