@@ -5,6 +5,7 @@
 use std::thread;
 use std::time::Duration;
 
+use crate::boot;
 use crate::harness::{Oracle, Vm};
 use crate::run::ROOTFS;
 
@@ -16,9 +17,18 @@ const UNKNOWN: &str = "Exited, code unknown (power cut)";
 const EAT: &str = "dd if=/dev/zero of=/dev/null bs=200M count=1";
 
 #[test]
+fn vm_temporary() {
+    let vm = Vm::boot();
+    on_its_own_file_system(&vm);
+    let oracle = Oracle::baseline(&vm);
+    reboot(&vm, &oracle);
+}
+
+#[test]
 fn vm_ends_are_told_after_oom_reboot_and_power_cut() {
     let all = std::env::var_os("UNITBOX_TEST_ALL").is_some_and(|value| value == "1");
     let vm = Vm::boot();
+    on_its_own_file_system(&vm);
     let oracle = Oracle::baseline(&vm);
     for _ in 0..if all { 5 } else { 1 } {
         out_of_memory(&vm);
@@ -35,6 +45,16 @@ fn vm_ends_are_told_after_oom_reboot_and_power_cut() {
             Duration::from_millis(4000 + seed % 8000),
         );
     }
+}
+
+/// What is kept is mounted only when the boot has begun, as any file system but the root.
+fn on_its_own_file_system(vm: &Vm) {
+    vm.sh(
+        "mkdir -p -m 700 /var/lib/unitbox /srv/unitbox; cp -a /var/lib/unitbox/. /srv/unitbox/; rm -rf /var/lib/unitbox/*
+        echo '/srv/unitbox /var/lib/unitbox none bind 0 0' >>/etc/fstab; systemctl daemon-reload
+        systemctl start var-lib-unitbox.mount && mountpoint -q /var/lib/unitbox",
+    )
+    .ok();
 }
 
 /// The kernel kills the payload's init, or a child that its init outlives: then systemd stops the unit, and the end is
@@ -95,7 +115,11 @@ fn reboot(vm: &Vm, oracle: &Oracle) {
     run("gone --rm", "stamp run");
     run("twice", "stamp code 5");
     vm.sh("unitbox stop twice && unitbox start twice").ok();
+    boot::set_up(vm);
     vm.reboot();
+    boot::check(vm, 1);
+    println!("DEBUG {}", vm.sh("journalctl -b -q --no-pager -o short-monotonic | grep -E 'not found|unitbox-restore|Cannot add|needs-db|web' | head -40; systemd-analyze blame --no-pager | grep -n unitbox; systemd-analyze critical-chain --no-pager unitbox-restore-early.service sysinit.target; uptime").out());
+    boot::tear_down(vm);
     assert_eq!(
         table(vm),
         "done Exited (7)\nstopped Exited (3)\nended Exited (143)\ntwice Exited (5)"
