@@ -13,7 +13,7 @@ use crate::definition::Definition;
 use crate::host::systemd::ActiveState;
 use crate::store::write_atomic;
 use crate::sys::process::{Pidfd, start_ticks};
-use crate::types::{RestartPolicy, Signal};
+use crate::types::Signal;
 
 /// How long a start that goes on is waited for, and how often it is looked at.
 const START_TIME: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
     let payload = payload_of(site.layout, &definition.id).ok_or_else(wrong_state)?;
     let pidfd = open(&payload).map_err(|_| wrong_state())?;
     let failed = ContainerError::io("send signal to the payload of", definition.name.as_str());
-    let told = tell_monitor(site, definition, signal)?;
+    let told = tell_monitor(site, definition, &seen, signal)?;
     if let Err(error) = pidfd.send_signal(i32::from(signal.number())) {
         if told {
             // What was not sent has ended nothing.
@@ -59,10 +59,10 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
 fn tell_monitor(
     site: Site<'_>,
     definition: &Definition,
+    seen: &Observation,
     signal: Signal,
 ) -> Result<bool, ContainerError> {
-    let policy = definition.options.restart();
-    if policy == RestartPolicy::No {
+    if !definition.restarts(seen.restart).are_possible() {
         return Ok(false);
     }
     let path = site.layout.kill_request(&definition.id);

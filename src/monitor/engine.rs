@@ -193,7 +193,6 @@ impl Monitor {
         self.machine = machine;
         self.machine.restart = self.context.restart;
         self.machine.watchdog = self.context.watchdog.map(|time| time / 2);
-        self.machine.of_file = self.context.deployed.is_some();
         self.perform(effects);
         loop {
             while let Some(event) = self.events.pop_front() {

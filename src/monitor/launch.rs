@@ -12,7 +12,7 @@ use super::mirror::Pids;
 use crate::definition::LogDriver;
 use crate::lifecycle::{Policy, StopTimeout};
 use crate::sys::socket;
-use crate::types::{HealthPolicy, Signal};
+use crate::types::{HealthPolicy, Restart, Signal};
 
 /// What the main process keeps of a definition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -174,9 +174,18 @@ pub(super) fn hear(report: &OwnedFd) -> (String, Vec<OwnedFd>) {
 
 const RESTARTS: &str = "RESTARTS=";
 
-/// The line that comes first: how often the policy has restarted the container.
-pub(super) fn render_restarts(restarts: u32) -> String {
-    format!("{RESTARTS}{restarts}\n")
+const RESTART: &str = "RESTART=";
+
+/// The lines that come first: how often the container was restarted, and what the unit says when it is, if it was asked.
+pub(super) fn render_restarts(restarts: u32, unit: Option<Restart>) -> String {
+    let unit = unit.map(|unit| format!("{RESTART}{unit}\n"));
+    format!("{RESTARTS}{restarts}\n{}", unit.unwrap_or_default())
+}
+
+/// What the unit says; none without such a line.
+pub(super) fn restart(text: &str) -> Option<Restart> {
+    let line = text.lines().find_map(|line| line.strip_prefix(RESTART));
+    line.and_then(|word| word.parse().ok())
 }
 
 /// What that line says; 0 without one.

@@ -25,7 +25,7 @@ use crate::container::probe;
 use crate::definition::{HealthLog, LogDriver, Source};
 use crate::host::failpoint::{self, Who};
 use crate::host::filter::Filter;
-use crate::host::restart_count::restarts_of;
+use crate::host::restarts::{has_drop_ins, restarts_of};
 use crate::host::runtime::{Command, Own, Runtime};
 use crate::host::world::{Host, World};
 use crate::lifecycle::{Health, Policy, Probe, ProbeEnd, StopTimeout};
@@ -36,7 +36,7 @@ use crate::sys::process::Child;
 use crate::sys::socket::{self, Kind};
 use crate::sys::time::realtime;
 use crate::sys::worker::fork_worker;
-use crate::types::{RestartPolicy, chain};
+use crate::types::{Restart, chain};
 
 /// The client of the first instruction.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +58,9 @@ pub(super) fn fork_prepare(
     let (report, to_report) = socket::socketpair(Kind::Stream)?;
     let child = fork_worker(|| {
         trace_to_journal();
-        let restarts = launch::render_restarts(restarts(context));
-        let _ = write(&to_report, restarts.as_bytes());
+        let (restarts, unit) = restarts(context);
+        let text = launch::render_restarts(restarts, unit);
+        let _ = write(&to_report, text.as_bytes());
         match prepare_and_become(context, ends, client, limits, &to_report) {
             Ok(never) => match never {},
             Err((code, error)) => {
@@ -203,19 +204,20 @@ fn client_args(context: &Context, verb: &str, unit: String) -> Vec<String> {
     ]
 }
 
-/// How often the policy has restarted the container. systemd counts that, and need not be asked before the first start of
-/// a boot.
-fn restarts(context: &Context) -> u32 {
+/// How often the container was restarted, and what its unit says when it is, if somebody may have changed that. systemd
+/// counts, and need not be asked for the number before the first start of a boot.
+fn restarts(context: &Context) -> (u32, Option<Restart>) {
     let text = || fs::read_to_string(context.layout.last_start(&context.id)).ok();
     let last = || LastStart::parse(&text()?).ok();
-    if context.restart == RestartPolicy::No
-        || last().is_none_or(|start| start.boot_id != context.boot_id)
-    {
-        return 0;
+    let unit = context.cgroup.name();
+    let again = last().is_some_and(|start| start.boot_id == context.boot_id);
+    let asks = (again && context.restart.are_possible()) || has_drop_ins(Path::new("/"), unit);
+    if !asks {
+        return (0, None);
     }
-    restarts_of(context.cgroup.name()).unwrap_or_else(|error| {
+    restarts_of(unit).unwrap_or_else(|error| {
         tracing::warn!("ask systemd for the number of restarts: {error}; counting from 0");
-        0
+        (0, None)
     })
 }
 

@@ -35,6 +35,7 @@ mod one_stop;
 mod process;
 mod pty_fuzz;
 mod restart;
+mod restart_table;
 mod run;
 mod secrets;
 mod security;
