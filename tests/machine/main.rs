@@ -5,6 +5,7 @@
 
 mod bench;
 mod bench_health;
+mod bench_restart;
 mod bench_verbs;
 mod bus;
 mod clients;
