@@ -11,7 +11,7 @@ use crate::api::Layout;
 use crate::container::observe::{Observation, State};
 use crate::definition::{Definition, Source};
 use crate::store;
-use crate::types::{RestartPolicy, parse_duration};
+use crate::types::{Restart, parse_duration};
 
 /// One kind with all its values: one of them must fit, or of labels all.
 enum Condition {
@@ -129,8 +129,9 @@ fn condition(key: &str, values: &[&str], layout: &Layout, now: u64) -> Result<Co
         "health" => Condition::Health(owned()),
         "network" | "pod" => Condition::Never,
         "restart-policy" => {
-            const POLICIES: [&str; 5] = ["none", "no", "always", "on-failure", "unless-stopped"];
-            match values.iter().find(|value| !POLICIES.contains(value)) {
+            const POLICIES: [&str; 3] = ["none", "on-failure", "unless-stopped"];
+            let known = |value: &&str| POLICIES.contains(value) || value.parse::<Restart>().is_ok();
+            match values.iter().find(|value| !known(value)) {
                 Some(bad) => return Err(refused(format!("{bad} invalid restart policy"))),
                 None => Condition::RestartPolicy(owned()),
             }
@@ -219,8 +220,13 @@ impl Condition {
             }
             Self::RestartPolicy(names) => {
                 // `none` is what nobody has chosen.
-                let own = definition.options.restart;
-                let own = own.map_or("none", RestartPolicy::name);
+                let own = match (
+                    definition.options.restart,
+                    definition.restarts(seen.restart),
+                ) {
+                    (None, restarts) if !restarts.are_possible() => "none",
+                    (_, restarts) => restarts.name(),
+                };
                 names.iter().any(|name| name == own)
             }
             Self::Health(words) => {

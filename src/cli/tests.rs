@@ -188,6 +188,7 @@ pub(super) fn seen(state: State, exit: Option<Exit>) -> Observation {
         nonce: String::new(),
         monitor: 0,
         restarts: 0,
+        restart: None,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::host::systemd::ActiveState;
 use crate::store::write_atomic;
 use crate::sys::process::{Pidfd, is_before_exec, is_deaf_to, start_ticks};
 use crate::sys::time::{boottime, realtime};
-use crate::types::{RestartPolicy, Signal};
+use crate::types::Signal;
 
 /// How long a start that goes on is waited for, and how often it is looked at.
 const START_TIME: Duration = Duration::from_secs(5);
@@ -45,7 +45,7 @@ pub fn kill(site: Site<'_>, definition: &Definition, signal: Signal) -> Result<(
     // Who stands still does not hear it.
     thaw(site, definition, &seen)?;
     await_hearing(&payload, signal, &seen);
-    let told = tell_monitor(site, definition, signal)?;
+    let told = tell_monitor(site, definition, &seen, signal)?;
     if let Err(error) = pidfd.send_signal(i32::from(signal.number())) {
         if told {
             // What was not sent has ended nothing.
@@ -85,10 +85,10 @@ fn await_hearing(payload: &Payload, signal: Signal, seen: &Observation) {
 fn tell_monitor(
     site: Site<'_>,
     definition: &Definition,
+    seen: &Observation,
     signal: Signal,
 ) -> Result<bool, ContainerError> {
-    let policy = definition.options.restart();
-    if policy == RestartPolicy::No {
+    if !definition.restarts(seen.restart).are_possible() {
         return Ok(false);
     }
     let path = site.layout.kill_request(&definition.id);

@@ -37,7 +37,9 @@ pub use process::{
 };
 pub use userns::{IdRange, UserNamespace, UserOptions};
 
-use crate::types::{ContainerId, ContainerName, NotifyMode, RestartPolicy, Signal, UnitName};
+use crate::types::{
+    ContainerId, ContainerName, NotifyMode, Restart, RestartPolicy, Restarts, Signal, UnitName,
+};
 
 /// Version of the JSON that this program writes; it reads this one and the one before.
 pub const VERSION: u32 = 1;
@@ -382,6 +384,16 @@ impl Definition {
     /// The JSON of the definition.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec_pretty(self).expect("a definition has only string keys")
+    }
+
+    /// By what it is started again, if its unit's `Restart=` is this; none: it is as it was made.
+    pub fn restarts(&self, unit: Option<Restart>) -> Restarts {
+        let policy = self.options.restart();
+        let made = policy.in_unit(self.options.health.restarts());
+        match unit.filter(|unit| *unit != made) {
+            Some(unit) => Restarts::Unit(unit),
+            None => Restarts::Policy(policy),
+        }
     }
 
     /// The unit that runs it.

@@ -11,7 +11,7 @@ mod inside;
 pub mod journal;
 pub mod pins;
 pub mod reason;
-pub mod restart_count;
+pub mod restarts;
 pub mod runtime;
 pub mod systemd;
 pub mod world;

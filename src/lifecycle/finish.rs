@@ -1,7 +1,9 @@
 //! How the monitor itself ends: exactly as the payload did, but for ordered stops that went as ordered.
 
 use super::Run;
-use crate::types::{Ended, ExitStatus, NO_RESTART, OnFailure, RestartPolicy, Signal, StopKind};
+use crate::types::{
+    Cause, Ended, ExitStatus, NO_RESTART, OnFailure, RestartPolicy, Restarts, Signal, StopKind,
+};
 
 /// The monitor's own end, which is what systemd sees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,26 +37,41 @@ impl Run {
     }
 
     /// What Restart= makes of an end (systemd.service(5)), with the signals that are clean to it but forced by the unit.
-    /// Behind a stop nothing is restarted; but one that systemd orders because of OOMPolicy= is none to it.
+    /// Behind a stop nothing is restarted; but one that systemd orders because of OOMPolicy= or WatchdogSec= is none to it.
     fn is_restarted_after(&self, end: Finish) -> bool {
         let own_stop = self.unhealthy == OnFailure::Stop;
-        if self.stop != StopKind::None && !self.oom && !own_stop {
+        if self.stop != StopKind::None && !self.oom && !self.expired && !own_stop {
             return false;
         }
+        let cause = self.cause(end);
         match self.restart {
-            RestartPolicy::No => self.of_file && own_stop,
-            RestartPolicy::OnFailure(_) => self.oom || end != Finish::Exit(0),
-            RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
+            Restarts::Unit(restart) => restart.follows(cause),
+            Restarts::Policy(RestartPolicy::OnFailure(_)) => {
+                cause != Cause::Clean || end != Finish::Exit(0)
+            }
+            Restarts::Policy(policy) => policy.in_unit(false).follows(cause),
         }
     }
 
-    /// A user ended it; it was stopped because it was unhealthy; it could not even be started by a user; or it was restarted often enough.
+    fn cause(&self, end: Finish) -> Cause {
+        match end {
+            _ if self.expired => Cause::Watchdog,
+            _ if self.oom => Cause::Memory,
+            Finish::Exit(0) => Cause::Clean,
+            Finish::Exit(_) => Cause::Code,
+            Finish::Signal(signal) => Cause::of_signal(signal),
+        }
+    }
+
+    /// A user ended it; it was stopped because it was unhealthy; or by its own policy: it could not even be started by a
+    /// user, or was restarted often enough. A unit that says Restart= itself is limited by systemd.
     fn ends_for_good(&self) -> bool {
         let never_ran = matches!(self.ended, Some(Ended::Unstarted { .. }));
+        let by_policy = matches!(self.restart, Restarts::Policy(_));
         let retries = self.restart.retries();
         self.killed_by_user
             || self.unhealthy == OnFailure::Stop
-            || (never_ran && self.restarts == 0)
+            || (by_policy && never_ran && self.restarts == 0)
             || (retries != 0 && self.restarts >= retries)
     }
 

@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use super::{Effect, Health, Policy, Probe, Run, State};
-use crate::types::{HealthPolicy, HealthStatus, RestartPolicy};
+use crate::types::{HealthPolicy, HealthStatus, Restarts};
 
 impl Run {
     /// What a successor must know, as one line of words; none unless the payload runs and nothing else goes on.
-    /// Microseconds of CLOCK_BOOTTIME: restarts, whether systemd knows that it is ready, what was done because it was
+    /// Microseconds of CLOCK_BOOTTIME: by what it is restarted, and how often it was, whether systemd knows that it is ready, what was done because it was
     /// unhealthy, when its watchdog hears of us; then what is known of its health, if it is looked at.
     pub fn render(&self) -> Option<String> {
         if self.state != State::Running {
             return None;
         }
         let mut text = format!(
-            "{} {} {} {}",
+            "{} {} {} {} {}",
+            self.restart,
             self.restarts,
             self.announced,
             self.unhealthy,
@@ -33,6 +34,7 @@ impl Run {
         let mut run = Self::begin().0;
         run.state = State::Running;
         run.policy = policy;
+        run.restart = words.next()?.parse().ok()?;
         run.restarts = words.next()?.parse().ok()?;
         run.announced = words.next()?.parse().ok()?;
         run.unhealthy = words.next()?.parse().ok()?;
@@ -51,7 +53,7 @@ impl Run {
     pub fn change(
         &mut self,
         policy: Policy,
-        restart: Option<RestartPolicy>,
+        restart: Option<Restarts>,
         now: Duration,
     ) -> Vec<Effect> {
         self.restart = restart.unwrap_or(self.restart);
@@ -154,7 +156,7 @@ fn parse_time(text: &str) -> Option<Option<Duration>> {
 mod tests {
     use super::super::{Event, ProbeEnd};
     use super::*;
-    use crate::types::{NotifyMode, OnFailure, Rhythm, StartupPolicy};
+    use crate::types::{NotifyMode, OnFailure, RestartPolicy, Rhythm, StartupPolicy};
 
     const NOW: Duration = Duration::from_secs(100);
     const SECOND: Duration = Duration::from_secs(1);
@@ -183,6 +185,7 @@ mod tests {
         let mut run = Run::begin().0;
         run.policy.health = health;
         run.watchdog = Some(SECOND);
+        run.restart = Restarts::Policy(RestartPolicy::OnFailure(Some(7)));
         run.restarts = 3;
         run.step(Event::Started, NOW);
         run
@@ -190,8 +193,8 @@ mod tests {
 
     fn again(run: &Run) -> Option<Run> {
         let mut again = Run::resume(&run.render()?, run.policy)?;
-        // These come from the environment.
-        (again.watchdog, again.restart) = (run.watchdog, run.restart);
+        // That comes from the environment.
+        again.watchdog = run.watchdog;
         Some(again)
     }
 
@@ -242,9 +245,9 @@ mod tests {
             retries: 7,
             ..checked()
         };
-        let always = Some(RestartPolicy::Always);
-        assert_eq!(run.change(policy(Some(slow)), always, NOW), told);
-        assert_eq!(run.restart, RestartPolicy::Always);
+        let always = Restarts::Policy(RestartPolicy::Always);
+        assert_eq!(run.change(policy(Some(slow)), Some(always), NOW), told);
+        assert_eq!(run.restart, always);
         let health = run.health.clone().unwrap();
         assert_eq!(
             (health.status, health.policy),
@@ -254,10 +257,7 @@ mod tests {
         run.step(Event::Tick, NOW);
         let aborted = vec![Effect::AbortProbe, Effect::TellHealth(false)];
         assert_eq!(run.change(policy(None), None, NOW), aborted);
-        assert_eq!(
-            (run.health.as_ref(), run.restart),
-            (None, RestartPolicy::Always)
-        );
+        assert_eq!((run.health.as_ref(), run.restart), (None, always));
         assert_eq!(run.change(policy(Some(slow)), None, NOW), told);
         assert_eq!(run.health.unwrap().status, HealthStatus::Starting);
     }

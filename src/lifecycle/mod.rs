@@ -16,8 +16,8 @@ mod tests;
 use std::time::Duration;
 
 use crate::types::{
-    Ended, ExitCode, ExitStatus, HealthPolicy, NotifyMode, OnFailure, RestartPolicy, Signal,
-    StopKind,
+    Ended, ExitCode, ExitStatus, HealthPolicy, NotifyMode, OnFailure, RestartPolicy, Restarts,
+    Signal, StopKind,
 };
 
 pub use effect::Effect;
@@ -165,10 +165,8 @@ pub struct Run {
     /// Whether a stop was ordered, and whether it needed SIGKILL.
     pub stop: StopKind,
     /// What systemd does when it ends.
-    pub restart: RestartPolicy,
-    /// The unit is that of a file, which may say Restart= itself.
-    pub of_file: bool,
-    /// Restarts by that policy since the last start by anybody else.
+    pub restart: Restarts,
+    /// Restarts by that since the last start by anybody else.
     pub restarts: u32,
     /// A user's `kill` has ended the payload.
     pub killed_by_user: bool,
@@ -182,6 +180,8 @@ pub struct Run {
     pub watchdog: Option<Duration>,
     /// When it does.
     ping_at: Option<Duration>,
+    /// That time was over: the stop is systemd's, which restarts behind it.
+    pub expired: bool,
     /// The kernel's OOM killer has hit the payload.
     pub oom: bool,
     /// How the payload ended, once it has.
@@ -195,8 +195,7 @@ impl Run {
             state: State::Preparing { attempt: 1 },
             policy: Policy::default(),
             stop: StopKind::None,
-            restart: RestartPolicy::No,
-            of_file: false,
+            restart: Restarts::Policy(RestartPolicy::No),
             restarts: 0,
             killed_by_user: false,
             health: None,
@@ -204,6 +203,7 @@ impl Run {
             announced: false,
             watchdog: None,
             ping_at: None,
+            expired: false,
             oom: false,
             ended: None,
         };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::types::{NO_RESTART, Rhythm};
+use crate::types::{NO_RESTART, Restart, Rhythm};
 
 const NOW: Duration = Duration::from_secs(100);
 
@@ -260,7 +260,8 @@ fn systemd_is_told_when_it_must_not_restart() {
         (thrice, 3, zero, false, Finish::Exit(0)),
     ] {
         let mut run = Run::begin().0;
-        (run.restart, run.restarts, run.killed_by_user) = (policy, restarts, killed);
+        (run.restart, run.restarts, run.killed_by_user) =
+            (Restarts::Policy(policy), restarts, killed);
         run.ended = Some(Ended::Payload(status));
         let context = format!("{policy} {restarts} {status:?} {killed}");
         assert_eq!(run.finish(), expected, "{context}");
@@ -276,7 +277,7 @@ fn systemd_is_told_when_it_must_not_restart() {
 #[test]
 fn a_start_that_fails_is_tried_again_by_the_policy_only() {
     let mut run = Run::begin().0;
-    run.restart = RestartPolicy::Always;
+    run.restart = Restarts::Policy(RestartPolicy::Always);
     let reason = "no sh".to_owned();
     run.ended = Some(Ended::Unstarted { code: 127, reason });
     assert_eq!(run.finish(), Finish::Exit(NO_RESTART));
@@ -290,12 +291,107 @@ fn a_start_that_fails_is_tried_again_by_the_policy_only() {
 #[test]
 fn an_oom_kill_counts_as_a_failure() {
     let mut run = Run::begin().0;
-    (run.restart, run.restarts) = (RestartPolicy::OnFailure(Some(1)), 0);
+    (run.restart, run.restarts) = (Restarts::Policy(RestartPolicy::OnFailure(Some(1))), 0);
     (run.stop, run.oom) = (StopKind::Ordered, true);
     run.ended = Some(Ended::Payload(ExitStatus::Signaled(Signal::KILL)));
     assert_eq!(run.finish(), Finish::Signal(Signal::KILL));
     run.restarts = 1;
     assert_eq!(run.finish(), Finish::Exit(NO_RESTART));
+}
+
+/// So does a watchdog that runs out, whose stop goes as ordered.
+#[test]
+fn a_watchdog_counts_as_a_failure() {
+    let mut run = Run::begin().0;
+    run.restart = Restarts::Policy(RestartPolicy::OnFailure(Some(1)));
+    (run.stop, run.expired) = (StopKind::Ordered, true);
+    run.ended = Some(Ended::Payload(ExitStatus::Signaled(Signal::TERM)));
+    assert_eq!(run.finish(), Finish::Exit(0));
+    run.restarts = 1;
+    assert_eq!(run.finish(), Finish::Exit(NO_RESTART));
+    run.expired = false;
+    assert_eq!(run.finish(), Finish::Exit(0));
+}
+
+/// What a unit says for itself: a user's kill holds wherever systemd would go on, and nothing else is limited.
+#[test]
+fn a_unit_that_says_restart_is_kept_down_by_users_only() {
+    let exit = |code| ExitStatus::Exited(code);
+    let signal = ExitStatus::Signaled;
+    let (kill, term) = (Signal::KILL, Signal::TERM);
+    let for_good = Finish::Exit(NO_RESTART);
+    for (restart, status, own, killed) in [
+        (
+            Restart::No,
+            signal(kill),
+            Finish::Signal(kill),
+            Finish::Signal(kill),
+        ),
+        (Restart::OnSuccess, exit(0), Finish::Exit(0), for_good),
+        (
+            Restart::OnSuccess,
+            signal(term),
+            Finish::Signal(term),
+            for_good,
+        ),
+        (
+            Restart::OnSuccess,
+            exit(3),
+            Finish::Exit(3),
+            Finish::Exit(3),
+        ),
+        (Restart::OnFailure, exit(3), Finish::Exit(3), for_good),
+        (
+            Restart::OnFailure,
+            signal(term),
+            Finish::Signal(term),
+            Finish::Signal(term),
+        ),
+        (
+            Restart::OnFailure,
+            exit(NO_RESTART),
+            Finish::Exit(NO_RESTART - 1),
+            for_good,
+        ),
+        (
+            Restart::OnAbnormal,
+            exit(3),
+            Finish::Exit(3),
+            Finish::Exit(3),
+        ),
+        (Restart::OnAbnormal, exit(NO_RESTART), for_good, for_good),
+        (
+            Restart::OnAbnormal,
+            signal(kill),
+            Finish::Signal(kill),
+            for_good,
+        ),
+        (
+            Restart::OnAbort,
+            signal(kill),
+            Finish::Signal(kill),
+            for_good,
+        ),
+        (
+            Restart::OnWatchdog,
+            signal(kill),
+            Finish::Signal(kill),
+            Finish::Signal(kill),
+        ),
+        (Restart::Always, exit(0), Finish::Exit(0), for_good),
+    ] {
+        let mut run = Run::begin().0;
+        (run.restart, run.restarts) = (Restarts::Unit(restart), 900);
+        run.ended = Some(Ended::Payload(status));
+        assert_eq!(run.finish(), own, "{restart} {status:?}");
+        run.killed_by_user = true;
+        assert_eq!(run.finish(), killed, "{restart} {status:?}");
+        run.killed_by_user = false;
+        run.restarts = 0;
+        let reason = "no sh".to_owned();
+        run.ended = Some(Ended::Unstarted { code: 127, reason });
+        assert_eq!(run.finish(), Finish::Exit(127), "{restart}");
+    }
 }
 
 #[test]
@@ -362,7 +458,7 @@ fn an_unhealthy_payload_ends_as_its_policy_says() {
             let mut run = Run {
                 state: State::Running,
                 health: Some(health),
-                restart,
+                restart: Restarts::Policy(restart),
                 ..Run::begin().0
             };
             let effects = run.step(Event::ProbeEnded(ProbeEnd::Failed), NOW);

@@ -26,7 +26,7 @@ use crate::host::world::{Durability, Host, World};
 use crate::lifecycle::{Effect, Event, Finish, State};
 use crate::sys::process::{die_like, exit_now, is_before_exec, is_deaf_to, start_ticks};
 use crate::sys::time::{boottime, realtime};
-use crate::types::{ExitStatus, NO_RESTART, RestartPolicy, Signal};
+use crate::types::{ExitStatus, NO_RESTART, Signal};
 
 /// How long a journald that has not read the last lines may hold up the end of a run.
 const JOURNAL_TIME: Duration = Duration::from_secs(1);
@@ -456,9 +456,9 @@ impl Monitor {
             Some(Ended::MonitorKilled { .. }) | None => String::new(),
         };
         notify::status(&text);
-        if finish == Finish::Exit(NO_RESTART) && self.machine.restart != RestartPolicy::No {
+        if finish == Finish::Exit(NO_RESTART) && self.machine.restart.are_possible() {
             eprintln!(
-                "<5>{text}; not restarted (--restart={}, {} restarts)",
+                "<5>{text}; not restarted ({}, {} restarts)",
                 self.machine.restart, self.machine.restarts
             );
         }

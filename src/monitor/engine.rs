@@ -205,7 +205,6 @@ impl Monitor {
         self.machine = machine;
         self.machine.restart = self.context.restart;
         self.machine.watchdog = self.context.watchdog.map(|time| time / 2);
-        self.machine.of_file = self.context.deployed.is_some();
         self.perform(effects);
         self.go_on()
     }

@@ -28,6 +28,7 @@ impl Monitor {
                 libc::SIGCHLD => {}
                 libc::SIGIO => self.noticed = true,
                 libc::SIGTERM | libc::SIGABRT => {
+                    self.machine.expired |= info.signo == libc::SIGABRT;
                     let timeout = self.requested_timeout();
                     self.events.push_back(Event::StopRequested(timeout));
                 }
@@ -126,6 +127,9 @@ impl Monitor {
     fn prepare_ended(&mut self, report: std::os::fd::OwnedFd, is_runtime: bool, how: How) -> Event {
         let (text, sockets) = launch::hear(&report);
         self.machine.restarts = launch::restarts(&text);
+        if let Some(unit) = launch::restart(&text) {
+            self.machine.restart = self.machine.restart.with(unit);
+        }
         match (launch::parse(&text), how) {
             (Said::Ready(launch), How::Exited(0)) => {
                 self.machine.policy = launch.policy;

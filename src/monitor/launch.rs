@@ -12,7 +12,7 @@ use super::mirror::Pids;
 use crate::definition::{HealthLog, LogDriver, Options};
 use crate::lifecycle::{Policy, StopTimeout};
 use crate::sys::socket;
-use crate::types::{HealthPolicy, RestartPolicy, Signal};
+use crate::types::{HealthPolicy, Restart, Restarts, Signal};
 
 /// What the main process keeps of a definition.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,8 +38,8 @@ pub(super) struct Launch {
     pub(super) labels: String,
     /// How probes are run and logged, if there are any.
     pub(super) probes: Option<Probes>,
-    /// What the restart policy has become since the start.
-    pub(super) restart: Option<RestartPolicy>,
+    /// By what it is started again now, if that may have changed since the start.
+    pub(super) restart: Option<Restarts>,
 }
 
 /// What the workers of probes need.
@@ -194,9 +194,20 @@ pub(super) fn hear(report: &OwnedFd) -> (String, Vec<OwnedFd>) {
 
 const RESTARTS: &str = "RESTARTS=";
 
-/// The line that comes first: how often the policy has restarted the container.
-pub(super) fn render_restarts(restarts: u32) -> String {
-    format!("{RESTARTS}{restarts}\n")
+const UNIT_RESTART: &str = "UNIT_RESTART=";
+
+/// The lines that come first: how often the container was restarted, and what the unit says when it is, if it was asked.
+pub(super) fn render_restarts(restarts: u32, unit: Option<Restart>) -> String {
+    let unit = unit.map(|unit| format!("{UNIT_RESTART}{unit}\n"));
+    format!("{RESTARTS}{restarts}\n{}", unit.unwrap_or_default())
+}
+
+/// What the unit says; none without such a line.
+pub(super) fn restart(text: &str) -> Option<Restart> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(UNIT_RESTART));
+    line.and_then(|word| word.parse().ok())
 }
 
 /// What that line says; 0 without one.
@@ -246,7 +257,7 @@ pub(super) fn parse(text: &str) -> Said {
             pids: field("PIDS").and_then(Pids::parse),
             labels: field("LABELS").unwrap_or_default().to_owned(),
             probes: Probes::parse(field),
-            restart: field("RESTART").and_then(|policy| policy.parse().ok()),
+            restart: field("RESTART").and_then(|restarts| restarts.parse().ok()),
         })
     };
     launch().map_or(Said::Cut, |launch| Said::Ready(Box::new(launch)))
@@ -283,7 +294,7 @@ mod tests {
                 journal: true,
                 directory: Some("/var/log/a b".into()),
             }),
-            restart: Some(RestartPolicy::OnFailure(Some(3))),
+            restart: Some(Restarts::Unit(Restart::OnAbort)),
         };
         assert!(launch.policy.health.is_some());
         let text = launch.render();

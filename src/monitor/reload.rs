@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::kept::{self, Kept};
@@ -16,12 +16,13 @@ use crate::api::client::{GO, MAX_MESSAGE, REFUSED, RELOAD, RELOADED, STATE};
 use crate::api::{Layout, Payload};
 use crate::container::prepare;
 use crate::host::cgroup::UnitCgroup;
+use crate::host::restarts::{has_drop_ins, restarts_of};
 use crate::host::runtime::Runtime;
 use crate::host::world::Host;
 use crate::sys::id::random_bytes;
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::socket::{self, Kind, Received};
-use crate::types::{ContainerId, RestartPolicy, chain};
+use crate::types::{ContainerId, RestartPolicy, Restarts, chain};
 
 /// Longest time for an answer of a monitor that does nothing but wait.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ fn try_reload(request: &RunRequest) -> Result<(), Box<dyn Error>> {
     let state = answer.expect(STATE)?;
     let state = state.ok_or("the monitor has shown nothing")?;
     let kept = Kept::parse(&kept::from_file(state)?)?;
-    let change = kept::to_file(&changed(request, &id, kept.launch)?.render())?;
+    let change = kept::to_file(&changed(request, cgroup.name(), &id, kept.launch)?.render())?;
     say(&monitor, GO, &[change.as_fd()])?;
     hear(&monitor)?.expect(RELOADED)?;
     Ok(())
@@ -60,7 +61,12 @@ fn running_in(layout: &Layout, cgroup: &UnitCgroup) -> Result<ContainerId, Box<d
 }
 
 /// What the monitor kept of the definition, as that is now.
-fn changed(request: &RunRequest, id: &ContainerId, kept: Launch) -> Result<Launch, Box<dyn Error>> {
+fn changed(
+    request: &RunRequest,
+    unit: &str,
+    id: &ContainerId,
+    kept: Launch,
+) -> Result<Launch, Box<dyn Error>> {
     let layout = &request.layout;
     if let Some(own) = &request.deployed {
         let of = OfFile {
@@ -78,10 +84,23 @@ fn changed(request: &RunRequest, id: &ContainerId, kept: Launch) -> Result<Launc
     let mut launch = kept;
     launch.policy.health = health;
     launch.probes = health.map(|_| Probes::of(options, runtime));
-    // That of a unit file is systemd's own.
-    let policy: Option<RestartPolicy> = request.deployed.is_none().then(|| options.restart());
-    launch.restart = policy.or(launch.restart);
+    launch.restart = Some(restarts(request, unit, options.restart())?);
     Ok(launch)
+}
+
+/// By what the container is started again now: its policy, but where somebody has written something else into its unit.
+fn restarts(request: &RunRequest, unit: &str, policy: RestartPolicy) -> io::Result<Restarts> {
+    let policy = Restarts::Policy(policy);
+    let is_own = request.deployed.is_none();
+    if is_own && !has_drop_ins(Path::new("/"), unit) {
+        return Ok(policy);
+    }
+    let (_, restart) = restarts_of(unit)?;
+    Ok(match restart {
+        None => policy,
+        Some(restart) if is_own => policy.with(restart),
+        Some(restart) => Restarts::Unit(restart),
+    })
 }
 
 /// Calls the monitor as any client does ([`crate::api::client`]).

@@ -16,7 +16,7 @@ use crate::sys::id::random_bytes;
 use crate::sys::process::{set_subreaper, start_ticks};
 use crate::sys::signals::{SignalFd, SignalSet};
 use crate::types::{
-    ContainerId, ContainerName, IdError, NameError, RESTART_VARIABLE, RestartPolicy, UnitName,
+    ContainerId, ContainerName, IdError, NameError, RESTART_VARIABLE, Restart, Restarts, UnitName,
     UnitNameError,
 };
 
@@ -128,7 +128,7 @@ pub(super) struct Context {
     pub(super) nonce: String,
     pub(super) boot_id: String,
     /// What systemd does when we end.
-    pub(super) restart: RestartPolicy,
+    pub(super) restart: Restarts,
     pub(super) cgroup: UnitCgroup,
     pub(super) signals: SignalFd,
     /// After how long systemd must hear of us again (WatchdogSec=), if at all.
@@ -182,7 +182,7 @@ impl Context {
             held,
             nonce,
             boot_id: boot_id.trim().to_owned(),
-            restart: restart_policy(),
+            restart: restarts(request.deployed.is_some()),
             watchdog: sd_notify::watchdog_enabled(),
             layout: request.layout.clone(),
             name: request.name.clone(),
@@ -248,9 +248,12 @@ fn private_dir(path: &Path) -> io::Result<()> {
 }
 
 /// Without a variable systemd was not told to restart anything.
-fn restart_policy() -> RestartPolicy {
+fn restarts(of_file: bool) -> Restarts {
     let text = std::env::var(RESTART_VARIABLE).unwrap_or_default();
-    text.parse().unwrap_or_default()
+    match of_file {
+        true => Restarts::Unit(text.parse().unwrap_or(Restart::No)),
+        false => Restarts::Policy(text.parse().unwrap_or_default()),
+    }
 }
 
 fn nonce() -> String {

@@ -146,9 +146,7 @@ impl Monitor {
         let bad = |field| io::Error::other(KeptError::Field(field));
         let mut launch = kept.launch;
         self.machine = Run::resume(&kept.run, launch.policy).ok_or_else(|| bad("RUN"))?;
-        self.machine.restart = launch.restart.unwrap_or(self.context.restart);
         self.machine.watchdog = self.context.watchdog.map(|time| time / 2);
-        self.machine.of_file = self.context.deployed.is_some();
         let (pid, started) = kept.payload;
         // Both are children of ours that nobody else waits for: the numbers are their own.
         self.payload = Some(Payload {

@@ -17,7 +17,7 @@ use super::proxy::Proxy;
 use super::setup::{Context, FileUnit};
 use super::streams::{ContainerEnds, INFO, Streams};
 use crate::api::event;
-use crate::api::{Ended, ExitCode, ExitRecord, LastStart, Layout, StopKind};
+use crate::api::{Ended, ExitCode, ExitRecord, LastStart, Layout};
 use crate::container::cleanup;
 use crate::container::deploy;
 use crate::container::prepare::{self, Prepared, RunFacts};
@@ -25,7 +25,7 @@ use crate::container::probe;
 use crate::definition::{LogDriver, Source};
 use crate::host::failpoint::{self, Who};
 use crate::host::filter::Filter;
-use crate::host::restart_count::restarts_of;
+use crate::host::restarts::{has_drop_ins, restarts_of};
 use crate::host::runtime::{Command, Own, Runtime};
 use crate::host::world::{Host, World};
 use crate::lifecycle::{Health, Policy, Probe, ProbeEnd, StopTimeout};
@@ -36,7 +36,7 @@ use crate::sys::process::Child;
 use crate::sys::socket::{self, Kind};
 use crate::sys::time::realtime;
 use crate::sys::worker::fork_worker;
-use crate::types::{ContainerId, ContainerName, RESTART_VARIABLE, chain};
+use crate::types::{ContainerId, ContainerName, Restart, chain};
 
 /// The client of the first instruction.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +58,9 @@ pub(super) fn fork_prepare(
     let (report, to_report) = socket::socketpair(Kind::Stream)?;
     let child = fork_worker(|| {
         trace_to_journal();
-        let restarts = launch::render_restarts(restarts(context));
-        let _ = write(&to_report, restarts.as_bytes());
+        let (restarts, unit) = restarts(context);
+        let text = launch::render_restarts(restarts, unit);
+        let _ = write(&to_report, text.as_bytes());
         match prepare_and_become(context, ends, client, limits, &to_report) {
             Ok(never) => match never {},
             Err((code, error)) => {
@@ -218,25 +219,20 @@ fn client_args(layout: &Layout, verb: &str, unit: String) -> Vec<String> {
     ]
 }
 
-/// How often systemd has restarted the container. It counts that itself, and need not be asked where it cannot have done
-/// so: before the first start of a boot, and behind an ordered end of a unit that was not told to restart. A drop-in may
-/// have told it more than we know.
-fn restarts(context: &Context) -> u32 {
-    let layout = &context.layout;
-    let last = fs::read_to_string(layout.last_start(&context.id)).ok();
-    let last = last.and_then(|text| LastStart::parse(&text).ok());
-    let Some(last) = last.filter(|start| start.boot_id == context.boot_id) else {
-        return 0;
-    };
-    let end = fs::read_to_string(layout.last_exit(&context.id)).ok();
-    let end = end.and_then(|text| ExitRecord::parse(&text).ok());
-    let ordered = end.is_some_and(|end| end.nonce == last.nonce && end.stop != StopKind::None);
-    if ordered && std::env::var_os(RESTART_VARIABLE).is_none() {
-        return 0;
+/// How often the container was restarted, and what its unit says when it is, if somebody may have changed that. systemd
+/// counts, and need not be asked for the number before the first start of a boot.
+fn restarts(context: &Context) -> (u32, Option<Restart>) {
+    let text = || fs::read_to_string(context.layout.last_start(&context.id)).ok();
+    let last = || LastStart::parse(&text()?).ok();
+    let unit = context.cgroup.name();
+    let again = last().is_some_and(|start| start.boot_id == context.boot_id);
+    let asks = (again && context.restart.are_possible()) || has_drop_ins(Path::new("/"), unit);
+    if !asks {
+        return (0, None);
     }
-    restarts_of(context.cgroup.name()).unwrap_or_else(|error| {
+    restarts_of(unit).unwrap_or_else(|error| {
         tracing::warn!("ask systemd for the number of restarts: {error}; counting from 0");
-        0
+        (0, None)
     })
 }
 

@@ -29,6 +29,7 @@ mod object_name;
 mod restart;
 mod signal;
 mod size;
+mod unit_restart;
 
 pub use chain::chain;
 pub use duration::{DurationError, parse_duration};
@@ -42,3 +43,4 @@ pub use object_name::{ObjectNameError, SecretName, VolumeName};
 pub use restart::{NO_RESTART, RESTART_VARIABLE, RestartError, RestartPolicy};
 pub use signal::{Signal, SignalError};
 pub use size::{SizeError, parse_size};
+pub use unit_restart::{Cause, Restart, Restarts};

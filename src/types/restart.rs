@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The variable that tells the monitor the policy: it cannot read definitions, and has to know it even where no worker
-/// could tell.
+use super::Restart;
+
+/// The variable that tells the monitor the policy, or for a container of a unit file `Restart=`: it cannot read
+/// definitions, and has to know it even where no worker could tell.
 pub const RESTART_VARIABLE: &str = "UNITBOX_RESTART";
 
 /// With this code the monitor ends a run that systemd shall not follow with another (RestartPreventExitStatus=,
@@ -56,6 +58,17 @@ impl RestartPolicy {
         match self {
             Self::OnFailure(retries) => retries.unwrap_or(0),
             Self::No | Self::Always | Self::UnlessStopped => 0,
+        }
+    }
+
+    /// `Restart=` of a unit that is made for it; with health checks that restart whatever the policy is, if `by_health`.
+    pub fn in_unit(self, by_health: bool) -> Restart {
+        match self {
+            // The monitor ends a run that is to be followed by another for its health's sake like this.
+            Self::No if by_health => Restart::OnWatchdog,
+            Self::No => Restart::No,
+            Self::OnFailure(_) => Restart::OnFailure,
+            Self::Always | Self::UnlessStopped => Restart::Always,
         }
     }
 

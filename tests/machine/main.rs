@@ -5,6 +5,7 @@
 
 mod bench;
 mod bench_health;
+mod bench_restart;
 mod bench_verbs;
 mod boot;
 mod bus;
@@ -38,6 +39,7 @@ mod process;
 mod pty_fuzz;
 mod reload;
 mod restart;
+mod restart_table;
 mod run;
 mod secrets;
 mod security;

@@ -1,161 +1,10 @@
 //! Restart policies: what is restarted, how often, and what is not.
 
-use crate::harness::{Lab, Suite};
+use crate::harness::{Guest, Lab, Suite};
 use crate::run::ROOTFS;
 
-/// Runs one container per row of a table on standard input (`NAME POLICY WAY`) and waits until each has settled; prints
-/// `NAME POLICY WAY ActiveState Result NRestarts RestartCount ExitCode`. A payload that is run again goes on for ever.
-const TABLE: &str = r#"
-mkdir -p /opt/runs
-begin() {
-    case $3 in
-        exit-*) end="exit ${3#exit-}";;
-        self-*) end="kill -${3#self-} \$\$; sleep inf";;
-        *) end='sleep inf';;
-    esac
-    unitbox run -d --name $1 --restart $2 --pid host --stop-timeout 2 -v /opt/runs:/runs \
-        --rootfs /usr/share/unitbox-lab/busybox \
-        sh -c "if [ -e /runs/$1 ]; then exec sleep inf; fi; : >/runs/$1; $end" >/dev/null || echo "$1 did not start"
-}
-hit() {
-    unit=unitbox-$1
-    case $3 in
-        user-stop) unitbox stop $1 >/dev/null;;
-        user-kill) unitbox kill $1 >/dev/null;;
-        user-term) unitbox kill -s TERM $1 >/dev/null;;
-        ctl-stop) systemctl stop $unit;;
-        ctl-term) systemctl kill $unit;;
-        ctl-kill) systemctl kill -s KILL $unit;;
-        main-kill) kill -9 $(systemctl show -P MainPID $unit);;
-    esac
-}
-settled() {
-    case $(systemctl show -P ActiveState unitbox-$1) in
-        inactive|failed) return 0;;
-        active) [ $(systemctl show -P NRestarts unitbox-$1) -gt 0 ];;
-        *) return 1;;
-    esac
-}
-rows=$(cat)
-while read -r row; do begin $row; done <<<"$rows"
-while read -r row; do hit $row; done <<<"$rows"
-while read -r row; do
-    for i in $(seq 100); do settled $row && break; sleep 0.1; done
-    set -- $row
-    # A late restart would show now.
-    [ "$(systemctl show -P ActiveState unitbox-$1)" = active ] || sleep 0.1
-    echo $row $(systemctl show --value -p ActiveState -p Result -p NRestarts unitbox-$1 | sort) \
-        $(unitbox inspect -f '{{.RestartCount}} {{.State.ExitCode}}' $1) |
-        # What systemctl kills, systemd now and then kills once more, of any service.
-        sed '/ ctl-kill /s/ 2 / 1 /g'
-done <<<"$rows"
-"#;
-
-/// Ways to end; then for `no`, `on-failure` and `always`: what becomes of the unit (`again`: restarted once, and running),
-/// and the exit code of one that stays down.
-const WAYS: &[(&str, &str, &str, &str, u8)] = &[
-    ("exit-0", "inactive success", "inactive success", "again", 0),
-    ("exit-3", "failed exit-code", "again", "again", 3),
-    ("exit-199", "failed exit-code", "again", "again", 199),
-    ("self-TERM", "inactive success", "again", "again", 143),
-    ("self-KILL", "failed signal", "again", "again", 137),
-    ("self-SEGV", "failed signal", "again", "again", 139),
-    (
-        "user-stop",
-        "inactive success",
-        "inactive success",
-        "inactive success",
-        143,
-    ),
-    (
-        "user-kill",
-        "failed signal",
-        "failed exit-code",
-        "failed exit-code",
-        137,
-    ),
-    (
-        "user-term",
-        "inactive success",
-        "failed exit-code",
-        "failed exit-code",
-        143,
-    ),
-    (
-        "ctl-stop",
-        "inactive success",
-        "inactive success",
-        "inactive success",
-        143,
-    ),
-    (
-        "ctl-term",
-        "inactive success",
-        "inactive success",
-        "again",
-        143,
-    ),
-    ("ctl-kill", "failed signal", "again", "again", 137),
-    ("main-kill", "failed signal", "again", "again", 137),
-];
-
-fn as_in_the_table(lab: &Lab, ways: &[(&str, &str, &str, &str, u8)]) {
-    let (mut rows, mut expected) = (String::new(), Vec::new());
-    for (way, no, on_failure, always, code) in ways {
-        for (policy, wanted) in [
-            ("no", no),
-            ("on-failure", on_failure),
-            ("on-failure:1", on_failure),
-            ("always", always),
-            ("unless-stopped", always),
-        ] {
-            let name = format!("{way}-{}", policy.replace(':', "-"));
-            rows.push_str(&format!("{name} {policy} {way}\n"));
-            let wanted = match *wanted {
-                "again" => "1 active success 1 0".to_owned(),
-                down => format!("0 {down} 0 {code}"),
-            };
-            expected.push(format!("{name} {policy} {way} {wanted}"));
-        }
-    }
-    let seen = lab.sh_with_input(TABLE, rows.as_bytes()).ok();
-    let wrong: Vec<String> = seen
-        .lines()
-        .zip(&expected)
-        .filter(|(seen, wanted)| {
-            let mut seen: Vec<&str> = seen.split(' ').collect();
-            let mut wanted: Vec<&str> = wanted.split(' ').collect();
-            // sort(1) has put the values in its own order.
-            if let (Some(seen), Some(wanted)) = (seen.get_mut(3..6), wanted.get_mut(3..6)) {
-                seen.sort_unstable();
-                wanted.sort_unstable();
-            }
-            seen != wanted
-        })
-        .map(|(seen, wanted)| format!("{seen}, not {wanted}"))
-        .collect();
-    assert_eq!(seen.lines().count(), expected.len(), "{seen}");
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
-
-#[test]
-fn every_policy_and_every_end() {
-    let lab = Lab::boot(Suite::Trixie);
-    as_in_the_table(&lab, WAYS);
-}
-
-/// Without RestartMode= and RestartSteps=.
-#[test]
-fn every_policy_on_debian_12() {
-    let lab = Lab::boot(Suite::Bookworm);
-    let some = ["exit-0", "exit-3", "self-TERM", "user-kill", "user-stop"];
-    let ways = WAYS.iter().filter(|(way, ..)| some.contains(way)).copied();
-    as_in_the_table(&lab, &ways.collect::<Vec<_>>());
-    let verify = lab.sh("systemd-analyze verify /run/systemd/system/unitbox-exit-3-always.service");
-    assert_eq!((verify.out(), verify.err()), (String::new(), String::new()));
-}
-
-const WAIT: &str = "wait_for() { for i in $(seq 200); do [ \"$(eval \"$2\")\" = \"$1\" ] && return 0; sleep 0.1; done; \
+/// `wait_for WORDS COMMAND`: waits for that output.
+pub(crate) const WAIT: &str = "wait_for() { for i in $(seq 200); do [ \"$(eval \"$2\")\" = \"$1\" ] && return 0; sleep 0.1; done; \
                     echo \"not $1: $(eval \"$2\")\"; return 1; }\n";
 
 /// The last try ends as Podman's does; what a user starts then begins to count anew, however often.
@@ -265,26 +114,59 @@ fn a_wait_for_the_next_restart_can_be_ended() {
     assert!(seen.ends_with("anew\nnot-found"), "{seen}");
 }
 
+/// Containers that run, that a user has stopped, and that never ran, over a reboot: what is there then, with its restarts
+/// and its last exit code.
+#[track_caller]
+pub(crate) fn over_a_reboot(guest: &impl Guest, reboot: impl FnOnce()) {
+    const POLICIES: [&str; 5] = [
+        "no",
+        "on-failure",
+        "on-failure:1",
+        "always",
+        "unless-stopped",
+    ];
+    let all = POLICIES.join(" ");
+    guest
+        .sh(&format!(
+            "for p in {all}; do
+                for e in kept stopped made; do
+                    unitbox create --name ${{p/:/-}}-$e --restart $p --stop-timeout 0 {ROOTFS} sleep inf >/dev/null || exit 1
+                done
+                p=${{p/:/-}}; unitbox start $p-kept $p-stopped >/dev/null && unitbox stop $p-stopped >/dev/null || exit 1
+            done"
+        ))
+        .ok();
+    reboot();
+    let seen = guest.sh(&format!(
+        "for p in {all}; do for e in kept stopped made; do
+            name=${{p/:/-}}-$e; show() {{ systemctl show -P $1 unitbox-$name; }}
+            echo $name $(show ActiveState) $(show Result) $(show NRestarts) \
+                $(unitbox inspect -f '{{{{.RestartCount}}}} {{{{.State.ExitCode}}}}' $name)
+        done; done"
+    ));
+    let (up, ended, never) = (
+        "active success 0 0 0",
+        "inactive success 0 0 137",
+        "inactive success 0 0 0",
+    );
+    let becomes = |policy| match policy {
+        "always" => [up, up, up],
+        "unless-stopped" => [up, ended, up],
+        _ => [ended, ended, never],
+    };
+    let lines = POLICIES.into_iter().flat_map(|policy| {
+        let name = policy.replace(':', "-");
+        let pairs = ["kept", "stopped", "made"].into_iter().zip(becomes(policy));
+        pairs.map(move |(what, becomes)| format!("{name}-{what} {becomes}"))
+    });
+    let expected: Vec<String> = lines.collect();
+    assert_eq!(seen.ok(), expected.join("\n"));
+}
+
 #[test]
 fn a_boot_starts_what_the_policy_says() {
     let lab = Lab::boot(Suite::Trixie);
-    lab.sh(&format!(
-        "for p in no on-failure always unless-stopped; do
-            for e in kept stopped made; do
-                unitbox create --name $p-$e --restart $p --stop-timeout 0 {ROOTFS} sleep inf >/dev/null || exit 1
-            done
-            unitbox start $p-kept $p-stopped >/dev/null && unitbox stop $p-stopped >/dev/null || exit 1
-        done"
-    ))
-    .ok();
-    lab.reboot();
-    let running = lab
-        .sh("unitbox ps --format '{{.Names}} {{.Restarts}}' | sort")
-        .ok();
-    assert_eq!(
-        running,
-        "always-kept 0\nalways-made 0\nalways-stopped 0\nunless-stopped-kept 0\nunless-stopped-made 0"
-    );
+    over_a_reboot(&lab, || lab.reboot());
     // Once per boot: what a user stops stays so.
     lab.sh("unitbox stop always-kept >/dev/null && systemctl restart unitbox-restore")
         .ok();
@@ -292,4 +174,41 @@ fn a_boot_starts_what_the_policy_says() {
         .sh("unitbox inspect -f '{{.State.Status}}' always-kept")
         .ok();
     assert_eq!(state, "exited");
+}
+
+/// What an administrator writes besides a unit, of a file or not, is what holds.
+#[test]
+fn a_drop_in_says_when_a_container_is_restarted() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh("mkdir -p /etc/unitbox").ok();
+    lab.write(
+        "/etc/unitbox/file.container",
+        "[Container]\nContainerName=file\nRootfs=/usr/share/unitbox-lab/busybox\nExec=sleep inf\nPodmanArgs=--pid=host\n\
+         StopTimeout=0\n[Service]\nRestart=no\n",
+    );
+    let seen = lab.sh(&format!(
+        "{WAIT}for unit in file unitbox-own unitbox-kept; do
+            mkdir -p /etc/systemd/system/$unit.service.d
+            printf '[Service]\\nRestart=always\\n' >/etc/systemd/system/$unit.service.d/restart.conf
+        done
+        printf '[Service]\\nRestart=no\\n' >/etc/systemd/system/unitbox-kept.service.d/restart.conf
+        unitbox create --name own --pid host --stop-timeout 0 {ROOTFS} sleep inf >/dev/null
+        unitbox create --name kept --restart always --pid host --stop-timeout 0 {ROOTFS} sleep inf >/dev/null
+        systemctl daemon-reload; systemctl start file unitbox-own unitbox-kept
+        for name in file own kept; do
+            unitbox inspect -f '{{{{.HostConfig.RestartPolicy.Name}}}}' $name
+            kill -9 $(unitbox inspect -f '{{{{.State.Pid}}}}' $name)
+        done
+        for name in file own; do
+            wait_for '1 running' \"unitbox inspect -f '{{{{.RestartCount}}}} {{{{.State.Status}}}}' $name\"
+            unitbox kill $name; sleep 1
+            unitbox inspect -f '{{{{.RestartCount}}}} {{{{.State.Status}}}} {{{{.State.ExitCode}}}}' $name
+        done
+        unitbox ps -a --format '{{{{.Names}}}} {{{{.Restarts}}}}' | sort
+        systemctl show -P ActiveState unitbox-kept"
+    ));
+    assert_eq!(
+        seen.ok(),
+        "always\nalways\nno\nfile\n1 exited 137\nown\n1 exited 137\nfile 1\nkept 0\nown 1\nfailed"
+    );
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::boot;
 use crate::harness::{Oracle, Vm};
 use crate::run::ROOTFS;
+use crate::{restart, restart_table};
 
 /// 33554432 bytes.
 const MEMORY: &str = "--memory 32m";
@@ -33,8 +34,12 @@ fn vm_ends_are_told_after_oom_reboot_and_power_cut() {
     for _ in 0..if all { 5 } else { 1 } {
         out_of_memory(&vm);
     }
+    restart_table::out_of_memory(&vm);
     oracle.assert_clean(&vm);
     reboot(&vm, &oracle);
+    restart::over_a_reboot(&vm, || vm.reboot());
+    vm.sh("unitbox rm -af -t 0").ok();
+    oracle.assert_clean(&vm);
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     for round in 0..if all { 10 } else { 1 } {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -159,7 +159,7 @@ pub(super) fn describe(
         ("Config", config::describe(definition, &sketch)),
         (
             "HostConfig",
-            host_config::describe(layout, definition, &sketch),
+            host_config::describe(layout, definition, seen, &sketch),
         ),
         (
             "UseImageHosts",

@@ -7,15 +7,21 @@ use crate::api::Layout;
 use crate::cli::table;
 use crate::cli::template::Value;
 use crate::container::logs::{LogPlace, place};
+use crate::container::observe::Observation;
 use crate::container::sketch::Sketch;
 use crate::definition::{CapabilityWish, Definition, Device, DeviceLimit, Namespace, Seccomp};
 
 /// Podman's default size of /dev/shm, bytes.
 const SHM: u64 = 65_536_000;
 
-pub(super) fn describe(layout: &Layout, definition: &Definition, sketch: &Sketch) -> Value {
+pub(super) fn describe(
+    layout: &Layout,
+    definition: &Definition,
+    seen: &Observation,
+    sketch: &Sketch,
+) -> Value {
     let options = &definition.options;
-    let mut fields = general(layout, definition, sketch);
+    let mut fields = general(layout, definition, seen, sketch);
     fields.extend(isolation(definition));
     fields.extend([
         ("ShmSize", options.files.shm_size.unwrap_or(SHM).into()),
@@ -45,9 +51,11 @@ pub(super) fn describe(layout: &Layout, definition: &Definition, sketch: &Sketch
 fn general(
     layout: &Layout,
     definition: &Definition,
+    seen: &Observation,
     sketch: &Sketch,
 ) -> Vec<(&'static str, Value)> {
     let options = &definition.options;
+    let restarts = definition.restarts(seen.restart);
     let cgroup = options.isolation.cgroup.as_ref();
     let cgroup = cgroup.map_or_else(|| "private".to_owned(), Namespace::to_string);
     vec![
@@ -63,8 +71,8 @@ fn general(
             Value::fields(
                 "*define.InspectRestartPolicy",
                 vec![
-                    ("Name", options.restart().name().into()),
-                    ("MaximumRetryCount", options.restart().retries().into()),
+                    ("Name", restarts.name().into()),
+                    ("MaximumRetryCount", restarts.retries().into()),
                 ],
             ),
         ),

@@ -2,12 +2,14 @@
 //! do not tell enough.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use super::derive::implied;
 use super::gather::{is_torn, observe, of_files};
 use super::{Observation, derive};
 use crate::api::Layout;
 use crate::definition::Definition;
+use crate::host::restarts::has_drop_ins;
 use crate::host::systemd::{ActiveState, Manager, SystemdError, UnitStatus, UnitSummary};
 
 /// What systemd has loaded.
@@ -16,6 +18,8 @@ pub struct Bulk<'a> {
     layout: &'a Layout,
     manager: &'a dyn Manager,
     loaded: HashMap<String, UnitSummary>,
+    /// It is one container only.
+    one: bool,
 }
 
 impl std::fmt::Debug for dyn Manager + '_ {
@@ -35,6 +39,7 @@ impl<'a> Bulk<'a> {
             layout,
             manager,
             loaded,
+            one: false,
         })
     }
 
@@ -54,16 +59,23 @@ impl<'a> Bulk<'a> {
             layout,
             manager,
             loaded,
+            one: true,
         })
     }
 
     /// Observes one container. What only systemd's record of the unit tells ([`Observation::monitor`],
-    /// [`Observation::restarts`]) may be 0.
+    /// [`Observation::restarts`]) may be 0, and [`Observation::restart`] none where the unit is as it was made.
     ///
     /// # Errors
     /// systemd did not answer.
     pub fn observe(&self, definition: &Definition) -> Result<Observation, SystemdError> {
         let name = definition.unit();
+        // What others have written into a unit only systemd knows.
+        if definition.deployed.is_some()
+            || (self.one && has_drop_ins(Path::new("/"), name.as_str()))
+        {
+            return observe(self.layout, self.manager, definition);
+        }
         let mut facts = of_files(self.layout, definition);
         let status = match self.loaded.get(name.as_str()) {
             None => unloaded(facts.payload.is_some(), implied(&facts)),

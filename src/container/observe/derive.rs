@@ -52,6 +52,7 @@ pub fn derive(facts: &Facts) -> Observation {
         nonce: unit.invocation_id.clone(),
         monitor: unit.main_pid,
         restarts,
+        restart: unit.restart,
         health: facts.health.clone(),
     }
 }

@@ -5,7 +5,7 @@ mod derive;
 mod gather;
 
 use crate::api::{Ended, ExitRecord};
-use crate::types::ExitStatus;
+use crate::types::{ExitStatus, Restart};
 
 pub use bulk::Bulk;
 pub use derive::derive;
@@ -211,6 +211,8 @@ pub struct Observation {
     pub monitor: u32,
     /// Automatic restarts since the last start.
     pub restarts: u32,
+    /// When systemd restarts it; none: it was not asked, or has no unit.
+    pub restart: Option<Restart>,
     /// What is known of the health in this run, or was in the last one; none without a check.
     pub health: Option<HealthSeen>,
 }

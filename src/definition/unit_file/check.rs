@@ -7,6 +7,7 @@ use super::service::truth;
 use super::suggest::{hint, nearest};
 use super::{Entry, FileError, FileSet, Kind, Specifiers, UnitFile, keys};
 use crate::definition::Options;
+use crate::types::{Cause, Restart};
 
 /// Sections of systemd that a file may have besides its own.
 const SECTIONS: &[&str] = &["Unit", "Service", "Install", "Quadlet"];
@@ -87,7 +88,19 @@ fn container(file: &UnitFile, host: &Specifiers, set: &FileSet) -> Vec<FileError
     }
     let whole = options.check();
     let whole = whole.map_err(|error| FileError::new(&file.whole(), error.to_string()));
-    whole.err().into_iter().collect()
+    let restart = restart(file, &options);
+    whole.err().into_iter().chain(restart).collect()
+}
+
+/// A restart for health's sake is one behind a watchdog (`Restart=no` is made one that follows it).
+fn restart(file: &UnitFile, options: &Options) -> Option<FileError> {
+    let entry = file.section("Service")?.last("Restart")?;
+    let restart: Restart = entry.value.parse().ok()?;
+    let fits = restart == Restart::No || restart.follows(Cause::Watchdog);
+    (options.health.restarts() && !fits).then(|| {
+        let text = "Restart=: a restart by health checks is one of on-watchdog, on-abnormal, on-failure and always";
+        entry.error(text)
+    })
 }
 
 /// Kinds whose work this version does not do: a start would fail, so that it is an error.

@@ -356,12 +356,13 @@ impl Manager for Systemd {
             "ExecMainExitTimestamp",
             "MainPID",
             "NRestarts",
+            "Restart",
             "ControlGroup",
             "StatusText",
         ]
         .map(|property| (SERVICE_UNIT, property));
         let path = unit_path(name);
-        let mut wanted = [("", ""); 16];
+        let mut wanted = [("", ""); 17];
         wanted[..7].copy_from_slice(&unit_interface);
         wanted[7..].copy_from_slice(&service_interface);
         let [
@@ -379,14 +380,18 @@ impl Manager for Systemd {
             exit,
             pid,
             restarts,
+            restart,
             cgroup,
             text,
         ] = match self.call("find", name, "GetUnit", &name) {
             Err(error) if error.is_no_such_unit() => self.all_properties(name, &path, wanted)?,
             _ => self.properties(name, &path, wanted)?,
         };
+        let load_state = LoadState::from_word(&read::<String>(name, load)?);
+        let restart = read::<String>(name, restart)?.parse().ok();
         Ok(UnitStatus {
-            load_state: LoadState::from_word(&read::<String>(name, load)?),
+            restart: restart.filter(|_| load_state != LoadState::NotFound),
+            load_state,
             active_state: ActiveState::from_word(&read::<String>(name, active)?),
             sub_state: read(name, sub)?,
             result: read(name, result)?,

@@ -1,5 +1,7 @@
 //! What systemd tells about a unit and a job.
 
+use crate::types::Restart;
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -158,6 +160,8 @@ pub struct UnitStatus {
     pub invocation_id: String,
     /// Automatic restarts since the last start.
     pub n_restarts: u32,
+    /// Restart=; none: nobody has asked, or there is no unit.
+    pub restart: Option<Restart>,
     /// Its cgroup below /sys/fs/cgroup; empty: none.
     pub control_group: String,
     /// The last STATUS= of sd_notify(3).
@@ -183,6 +187,7 @@ impl UnitStatus {
             freezer_state: FreezerState::Running,
             invocation_id: String::new(),
             n_restarts: 0,
+            restart: None,
             control_group: String::new(),
             status_text: String::new(),
             fragment_path: String::new(),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::render::{file_value, listed_path};
-use super::{Property, Section, Unit, UnitFacts, Value};
+use super::{Property, Section, Unit, UnitFacts, Value, restart};
 use crate::definition::unit_file::{
     self, Container, Expander, FileError, FileSet, From, INSTANCE, Kind, Reload, Specifiers,
     UnitFile, id_of, is_template, passes, service_of, volume_of,
@@ -190,6 +190,7 @@ fn adapt(
     // A file's unit restarts as systemd has it, is collected as any other, and says itself whether it wants the network.
     let own = ["StartLimitIntervalSec", "CollectMode", "After"];
     properties.retain(|property| !own.contains(&property.key));
+    restart::adapt(properties, file);
     let cleanup = UnitName::cleanup_of(&container.name).as_str().to_owned();
     let mut more = vec![
         text(Unit, "SourcePath", &file.path.display().to_string()),
@@ -228,7 +229,9 @@ fn adapt(
             .is_some_and(|section| section.last(key).is_some())
     };
     properties.retain(|property| match (property.section, &property.value) {
-        (_, Value::Units(_) | Value::Fields(_) | Value::Raw(_)) => true,
+        (_, Value::Units(_) | Value::Fields(_) | Value::Raw(_) | Value::Statuses(..)) => true,
+        // Where ours is there, the file's is not enough.
+        (Service, _) if property.key == "Restart" => true,
         (Unit, _) => !user("Unit", property.key),
         (Service, _) => !user("Service", property.key),
     });
@@ -324,7 +327,9 @@ fn render(path: &Path, properties: &[Property], file: Option<&UnitFile>) -> Stri
             ));
         }
         let own = file.and_then(|file| file.section(name));
-        own.into_iter().for_each(|section| lines(&mut out, section));
+        let restarts = properties.iter().any(|property| property.key == "Restart");
+        own.into_iter()
+            .for_each(|section| lines(&mut out, section, restarts));
     }
     let ours = ["Unit", "Service", "Quadlet"];
     let kind = Kind::of(path).map_or("", Kind::section);
@@ -333,17 +338,17 @@ fn render(path: &Path, properties: &[Property], file: Option<&UnitFile>) -> Stri
         // What is for the container may be a secret, and units can be read by all.
         if !ours.contains(&name) && name != kind {
             out.push_str(&format!("\n[{name}]\n"));
-            lines(&mut out, section);
+            lines(&mut out, section, false);
         }
     }
     out
 }
 
-fn lines(out: &mut String, section: &unit_file::Section) {
+fn lines(out: &mut String, section: &unit_file::Section, restarts: bool) {
     for entry in section
         .entries
         .iter()
-        .filter(|entry| passes(section, entry))
+        .filter(|entry| passes(section, entry) && !(restarts && entry.key == "Restart"))
     {
         out.push_str(&format!("{}={}\n", entry.key, entry.value));
     }

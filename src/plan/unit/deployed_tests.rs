@@ -75,11 +75,13 @@ KillMode=mixed
 OOMPolicy=stop
 OOMScoreAdjust=-900
 PrivateMounts=yes
+RestartPreventExitStatus=199
 MemoryMax=67108864
 MemorySwapMax=67108864
 TasksMax=2112
 SyslogIdentifier=unitbox-monitor
 LogExtraFields="CONTAINER_NAME=web" "CONTAINER_ID={short}" "CONTAINER_ID_FULL={id}" "IMAGE_NAME=localhost/web"
+Environment="UNITBOX_RESTART=always"
 ExecReload="/usr/bin/unitbox" "kill" "--signal" "HUP" "web"
 Restart=always
 TimeoutStopSec=7
@@ -97,6 +99,62 @@ a=b
         "../web.service".to_owned(),
     );
     assert_eq!(made.links, [link]);
+}
+
+/// What is in the unit of it: the lines of restarts, with and without a restart by health checks.
+#[test]
+fn restarts_are_as_the_file_has_them() {
+    let lines = |keys: &str, service: &str| {
+        let text = format!("[Container]\nImage=x\n{keys}[Service]\n{service}");
+        let made = made("/etc/unitbox/web.container", &text);
+        if let Some(error) = made.errors.first() {
+            return error.to_string();
+        }
+        let restarts = |line: &&str| line.contains("RESTART") || line.starts_with("Restart");
+        let found: Vec<&str> = made.text.lines().filter(restarts).collect();
+        found.join(" ")
+    };
+    let health = "HealthCmd=true\nHealthOnFailure=restart\n";
+    let prevented = "RestartPreventExitStatus=199";
+    let steps = "RestartSec=50000us RestartSteps=8 RestartMaxDelaySec=10s RestartMode=direct";
+    let told = |word: &str| format!("Environment=\"UNITBOX_RESTART={word}\"");
+    assert_eq!(lines("", ""), prevented);
+    assert_eq!(lines("", "Restart=no\n"), format!("{prevented} Restart=no"));
+    assert_eq!(
+        lines("", "Restart=always\nRestart=on-abort\n"),
+        format!(
+            "{prevented} {} Restart=always Restart=on-abort",
+            told("on-abort")
+        )
+    );
+    // The user's are besides ours.
+    assert_eq!(
+        lines("", "RestartPreventExitStatus=7\n"),
+        format!("{prevented} RestartPreventExitStatus=7")
+    );
+    for none in ["", "Restart=no\n"] {
+        assert_eq!(
+            lines(health, none),
+            format!(
+                "Restart=on-watchdog {steps} {prevented} {}",
+                told("on-watchdog")
+            )
+        );
+    }
+    assert_eq!(
+        lines(health, "Restart=on-failure\nRestartSec=3\n"),
+        format!(
+            "{} {prevented} {} Restart=on-failure RestartSec=3",
+            steps.replace("RestartSec=50000us ", ""),
+            told("on-failure")
+        )
+    );
+    for word in ["on-success", "on-abort"] {
+        assert_eq!(
+            lines(health, &format!("Restart={word}\n")),
+            "web.container:6: Restart=: a restart by health checks is one of on-watchdog, on-abnormal, on-failure and always"
+        );
+    }
 }
 
 #[test]

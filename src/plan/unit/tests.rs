@@ -59,6 +59,7 @@ OOMPolicy=stop
 OOMScoreAdjust=-900
 PrivateMounts=yes
 TimeoutStopSec=25s
+RestartPreventExitStatus=199
 TasksMax=2112
 SyslogIdentifier=unitbox-monitor
 LogExtraFields=\"CONTAINER_NAME=web\" \"CONTAINER_ID={}\" \"CONTAINER_ID_FULL={id}\" \"IMAGE_NAME=/srv/100%%/\\\"root\\\"\"
