@@ -379,7 +379,7 @@ mod tests {
         Kept {
             id: "ab".repeat(32).parse().unwrap(),
             nonce: "0f".repeat(16),
-            run: "3 false none 5 healthy 0 7 - 9 regular 11 true".to_owned(),
+            run: "--restart=always 3 false none 5 healthy 0 7 - 9 regular 11 true".to_owned(),
             launch: *launch,
             payload: (77, 1_700_000_000_000_000),
             looking: Some((78, Duration::from_micros(11))),
@@ -455,7 +455,7 @@ mod tests {
                 KeptError::Field("STREAM"),
             ),
             ("TAP=0 9", "TAP=0", KeptError::Field("STREAM")),
-            ("RUN=3", "RUN=x", KeptError::Field("RUN")),
+            ("RUN=--restart=always 3", "RUN=--restart=always x", KeptError::Field("RUN")),
             ("CONSOLE=11", "CONSOLE=", KeptError::Field("CONSOLE")),
             ("000aff", "000af", KeptError::Field("CONSOLE")),
             ("PROXY=13", "PROXY=", KeptError::Field("PROXY")),
