@@ -145,7 +145,8 @@ fn tell_monitor(
         return Ok(());
     }
     let reason = match site.manager.reload_unit(&name) {
-        Ok(JobResult::Done) => return Ok(()),
+        // A stop or another start has come first: nobody is left who would not know.
+        Ok(JobResult::Done | JobResult::Canceled) => return Ok(()),
         Ok(result) => format!("systemd's reload of {name} ended as {}", result.as_str()),
         Err(error) => chain(&error),
     };

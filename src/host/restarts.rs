@@ -66,7 +66,7 @@ pub fn has_drop_ins(root: &Path, unit: &str) -> bool {
     places.any(|place| place.exists())
 }
 
-/// The names of such directories: the unit's own, its template's, and one for each dash.
+/// The names of such directories: the unit's own, its template's, one for each dash, and that of all units of its kind.
 fn names(unit: &str) -> Vec<String> {
     let (stem, kind) = unit.rsplit_once('.').unwrap_or((unit, "service"));
     let template = stem.split_once('@').map(|(before, _)| format!("{before}@"));
@@ -75,7 +75,8 @@ fn names(unit: &str) -> Vec<String> {
         .map(|(at, dash)| &stem[..at + dash.len()]);
     let stems = dashes.map(str::to_owned).chain(template);
     let stems = stems.chain([stem.to_owned()]);
-    stems.map(|stem| format!("{stem}.{kind}.d")).collect()
+    let names = stems.map(|stem| format!("{stem}.{kind}.d"));
+    names.chain([format!("{kind}.d")]).collect()
 }
 
 #[cfg(test)]
@@ -97,12 +98,13 @@ mod tests {
             [
                 "unitbox-.service.d",
                 "unitbox-my-.service.d",
-                "unitbox-my-web.service.d"
+                "unitbox-my-web.service.d",
+                "service.d"
             ]
         );
         assert_eq!(
             names("web@one.service"),
-            ["web@.service.d", "web@one.service.d"]
+            ["web@.service.d", "web@one.service.d", "service.d"]
         );
         let root = std::env::temp_dir().join(format!("unitbox-drop-ins-{}", std::process::id()));
         assert!(!has_drop_ins(&root, "web.service"));

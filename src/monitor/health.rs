@@ -27,9 +27,11 @@ impl Monitor {
     pub(super) fn probe(&mut self, probe: Probe) {
         let unknown = Event::ProbeEnded(ProbeEnd::Unknown);
         let launch = self.launch.as_ref();
-        let (Some(health), Some(probes)) = (
+        let payload = self.payload.as_ref();
+        let (Some(health), Some(probes), Some(payload)) = (
             &self.machine.health,
             launch.and_then(|launch| launch.probes.as_ref()),
+            payload.and_then(|payload| payload.pidfd.as_ref()),
         ) else {
             return self.events.push_back(unknown);
         };
@@ -37,7 +39,7 @@ impl Monitor {
             self.answer();
             return self.events.push_back(unknown);
         }
-        match worker::fork_probe(&self.context, probes, health, probe) {
+        match worker::fork_probe(&self.context, (probes, payload), health, probe) {
             Ok(child) => {
                 let since = boottime();
                 self.looking = Some(Looking { child, since });

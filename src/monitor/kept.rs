@@ -455,7 +455,11 @@ mod tests {
                 KeptError::Field("STREAM"),
             ),
             ("TAP=0 9", "TAP=0", KeptError::Field("STREAM")),
-            ("RUN=--restart=always 3", "RUN=--restart=always x", KeptError::Field("RUN")),
+            (
+                "RUN=--restart=always 3",
+                "RUN=--restart=always x",
+                KeptError::Field("RUN"),
+            ),
             ("CONSOLE=11", "CONSOLE=", KeptError::Field("CONSOLE")),
             ("000aff", "000af", KeptError::Field("CONSOLE")),
             ("PROXY=13", "PROXY=", KeptError::Field("PROXY")),

@@ -39,6 +39,10 @@ fn try_reload(request: &RunRequest) -> Result<(), Box<dyn Error>> {
     let monitor = call(layout, &id)?;
     say(&monitor, RELOAD, &[])?;
     let answer = hear(&monitor)?;
+    if answer.text == RELOADED {
+        // It is ending: nobody is left who would not know.
+        return Ok(());
+    }
     let state = answer.expect(STATE)?;
     let state = state.ok_or("the monitor has shown nothing")?;
     let kept = Kept::parse(&kept::from_file(state)?)?;

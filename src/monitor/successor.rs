@@ -20,7 +20,7 @@ use crate::lifecycle::Run;
 use crate::sys::exec::{Exec, take_inherited};
 use crate::sys::process::{Child, Pidfd};
 use crate::sys::time::boottime;
-use crate::types::chain;
+use crate::types::{StopKind, chain};
 
 impl Monitor {
     /// Shows a client what a successor would get.
@@ -28,6 +28,9 @@ impl Monitor {
         let Some(client) = self.clients.iter().find(|client| client.number == number) else {
             return;
         };
+        if self.is_ending() {
+            return client.tell_reloaded(None);
+        }
         let shown = self.keep(number, None).and_then(|(kept, _)| {
             let file = kept::to_file(&kept.render())?;
             Ok(client.give_state(file.as_fd())?)
@@ -39,12 +42,23 @@ impl Monitor {
 
     /// Becomes the successor; the client hears why not.
     pub(super) fn succeed(&mut self, number: u32, change: OwnedFd) {
-        let Err(error) = self.become_successor(number, &change);
-        let reason = chain(&*error);
-        eprintln!("<4>reload: {reason}; going on as before");
+        let refused = match self.is_ending() {
+            true => None,
+            false => {
+                let Err(error) = self.become_successor(number, &change);
+                let reason = chain(&*error);
+                eprintln!("<4>reload: {reason}; going on as before");
+                Some(reason)
+            }
+        };
         if let Some(client) = self.clients.iter().find(|client| client.number == number) {
-            client.tell_reloaded(Some(&reason));
+            client.tell_reloaded(refused.as_deref());
         }
+    }
+
+    /// Whether there is to be no successor, and nothing that a reload could change.
+    fn is_ending(&self) -> bool {
+        self.machine.stop != StopKind::None || self.machine.ended.is_some()
     }
 
     fn become_successor(

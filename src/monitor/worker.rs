@@ -32,11 +32,11 @@ use crate::lifecycle::{Health, Policy, Probe, ProbeEnd, StopTimeout};
 use crate::plan::unit;
 use crate::sys::exec::Exec;
 use crate::sys::move_data::write;
-use crate::sys::process::Child;
+use crate::sys::process::{Child, Pidfd};
 use crate::sys::socket::{self, Kind};
 use crate::sys::time::realtime;
 use crate::sys::worker::fork_worker;
-use crate::types::{ContainerId, ContainerName, Restart, chain};
+use crate::types::{ContainerId, ContainerName, RESTART_VARIABLE, Restart, chain};
 
 /// The client of the first instruction.
 #[derive(Clone, Copy, Debug)]
@@ -226,7 +226,9 @@ fn restarts(context: &Context) -> (u32, Option<Restart>) {
     let last = || LastStart::parse(&text()?).ok();
     let unit = context.cgroup.name();
     let again = last().is_some_and(|start| start.boot_id == context.boot_id);
-    let asks = (again && context.restart.are_possible()) || has_drop_ins(Path::new("/"), unit);
+    // Health checks may restart it whatever its policy is.
+    let told = context.restart.are_possible() || std::env::var_os(RESTART_VARIABLE).is_some();
+    let asks = (again && told) || has_drop_ins(Path::new("/"), unit);
     if !asks {
         return (0, None);
     }
@@ -280,7 +282,7 @@ fn launch_of(context: &Context, prepared: &Prepared, limits: &Mirror) -> Launch 
 /// Forks what looks at the health: it ends with 0 for good health and 1 for bad.
 pub(super) fn fork_probe(
     context: &Context,
-    probes: &Probes,
+    (probes, payload): (&Probes, &Pidfd),
     health: &Health,
     probe: Probe,
 ) -> io::Result<Child> {
@@ -290,6 +292,7 @@ pub(super) fn fork_probe(
             layout: &context.layout,
             id: &context.id,
             cgroup: &context.cgroup,
+            payload,
             runtime: &probes.runtime,
             probe,
             health,

@@ -7,6 +7,7 @@
 #![warn(clippy::undocumented_unsafe_blocks)]
 
 pub mod dnotify;
+pub mod enter;
 pub mod exec;
 pub mod glob;
 pub mod id;

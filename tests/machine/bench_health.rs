@@ -5,10 +5,10 @@ use crate::harness::{Lab, Suite};
 use crate::run::ROOTFS;
 
 /// What a check may take of the runtime's own exec.
-const ONE: f64 = 1.4;
+const ONE: f64 = 1.3;
 
-/// What all checks may take of Podman's. The runtime alone takes more than half of that.
-const MANY: f64 = 0.4;
+/// What all checks may take of Podman's.
+const MANY: f64 = 0.1;
 
 /// One check against the runtime's own exec of the same command, which is the floor.
 #[test]
@@ -76,18 +76,24 @@ fn bench_many_health_checks_against_podman() {
         journalctl --sync; journalctl -q --after-cursor \"$(cat /opt/cursor)\" -o cat -u 'unitbox-*' | wc -l
         unitbox rm -f -a -t 0 >/dev/null
         for i in $(seq {count}); do podman run -d --name p$i --network=none $flags --rootfs /usr/share/unitbox-lab/busybox stamp run; done >/dev/null
-        nap 5; over"
+        nap 5; over; podman rm -f -a -t 0 >/dev/null; nap 2"
     );
-    let values: Vec<f64> = lab.sh(&script).ok().lines().map(number).collect();
-    let [idle, ours, lines, theirs] = values[..] else {
-        panic!("{values:?}")
-    };
-    let ratio = (ours - idle) / (theirs - idle);
-    println!(
-        "{count} containers checked each {interval} s, for 20 s: {:.2} s CPU, Podman {:.2} = {ratio:.3}; {lines} lines in the journal",
-        (ours - idle) / 1e6,
-        (theirs - idle) / 1e6
-    );
-    assert!(ratio <= MANY, "{ratio:.3} of Podman's");
-    assert!(lines == 0.0, "{lines} lines in the journal");
+    let mut ratio = f64::MAX;
+    for _ in 0..ROUNDS {
+        let values: Vec<f64> = lab.sh(&script).ok().lines().map(number).collect();
+        let [idle, ours, lines, theirs] = values[..] else {
+            panic!("{values:?}")
+        };
+        ratio = (ours - idle) / (theirs - idle);
+        println!(
+            "{count} containers checked each {interval} s, for 20 s: {:.2} s CPU, Podman {:.2} = {ratio:.3}; {lines} lines in the journal",
+            (ours - idle) / 1e6,
+            (theirs - idle) / 1e6
+        );
+        assert!(lines == 0.0, "{lines} lines in the journal");
+        if ratio <= MANY {
+            return;
+        }
+    }
+    panic!("{ratio:.3} of Podman's");
 }

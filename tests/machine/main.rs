@@ -16,6 +16,7 @@ mod dependencies;
 mod deploy;
 mod differential;
 mod duties;
+mod enter;
 mod errors;
 mod events;
 mod exec;

@@ -146,3 +146,20 @@ fn a_changed_unit_file_is_read() {
         "running\n0\n0\nrunning\n1\nactive\nready\nHUP 1\nHUP 2"
     );
 }
+
+/// A reload that is overtaken by a stop is no failure of the unit.
+#[test]
+fn a_stop_ends_a_reload_that_goes_on() {
+    let lab = Lab::boot(Suite::Trixie);
+    let seen = run(
+        &lab,
+        &format!(
+            "unitbox run -d --name a {ROOTFS} stamp run >/dev/null; monitor=$(show a MainPID)
+            kill -STOP $monitor; systemctl reload --no-block unitbox-a
+            until_is reloading 'show a ActiveState'; sleep 0.3
+            systemctl stop unitbox-a
+            show a ActiveState; show a Result"
+        ),
+    );
+    assert_eq!(seen, "inactive\nsuccess");
+}

@@ -194,7 +194,8 @@ fn one_that_is_removed_meanwhile() {
                      grep -q 'no such container' /tmp/error && [ $code = 125 ] || cat /tmp/error
                  fi
                  [ -z \"$(ls /run/systemd/system /var/lib/unitbox/containers /run/unitbox/locks 2>/dev/null | grep -e unitbox-web -e $id)\" ] || echo left $i
-                 [ $(systemctl show -P LoadState unitbox-web) = not-found ] || echo loaded $i
+                 for k in $(seq 20); do [ $(systemctl show -P LoadState unitbox-web) = not-found ] && continue 2; sleep 0.1; done
+                 echo loaded $i
              done
              rm -f /tmp/error; systemctl --failed --no-legend"
         ),

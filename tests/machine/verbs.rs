@@ -61,16 +61,20 @@ fn a_renamed_container_has_the_unit_of_its_new_name() {
         .ok();
 }
 
+/// What systemd says of a unit, in one line.
+fn id_process_and_state(lab: &Lab, unit: &str) -> String {
+    let one = format!("systemctl show -P $p {unit}");
+    lab.sh(&format!(
+        "for p in Id MainPID ActiveState; do {one}; done | xargs"
+    ))
+    .ok()
+}
+
 #[test]
 fn the_unit_of_one_that_is_renamed_while_it_runs_follows_at_its_next_start() {
     for suite in [Suite::Trixie, Suite::Bookworm] {
         let lab = Lab::boot(suite);
-        let unit = |unit: &str| {
-            let show = format!(
-                "for p in Id MainPID ActiveState; do systemctl show -P $p {unit}; done | xargs"
-            );
-            lab.sh(&show).ok()
-        };
+        let unit = |name: &str| id_process_and_state(&lab, name);
         lab.sh(&format!(
             "unitbox run -d --restart always --name old {ROOTFS} stamp run"
         ))
@@ -125,12 +129,7 @@ fn the_unit_of_one_that_is_renamed_while_it_runs_follows_at_its_next_start() {
 fn one_that_removes_itself_has_another_name_until_its_end() {
     for suite in [Suite::Trixie, Suite::Bookworm] {
         let lab = Lab::boot(suite);
-        let unit = |unit: &str| {
-            let show = format!(
-                "for p in Id MainPID ActiveState; do systemctl show -P $p {unit}; done | xargs"
-            );
-            lab.sh(&show).ok()
-        };
+        let unit = |name: &str| id_process_and_state(&lab, name);
         let run = |flags: &str, name: &str| {
             lab.sh(&format!(
                 "unitbox run {flags} --rm --name {name} {ROOTFS} stamp run"

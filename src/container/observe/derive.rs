@@ -33,12 +33,10 @@ pub fn derive(facts: &Facts) -> Observation {
     } else {
         state
     };
-    // systemd forgets its number with the unit.
-    let recorded = exit.as_ref().map_or(0, |exit| exit.restarts());
-    let restarts = match over {
-        Some(true) => unit.n_restarts.max(recorded),
-        Some(false) | None => unit.n_restarts,
-    };
+    // systemd forgets its number with the unit, and counts a restart that its start limit refuses.
+    let recorded = exit.as_ref().and_then(Exit::restarts);
+    let recorded = recorded.filter(|_| over == Some(true));
+    let restarts = recorded.unwrap_or(unit.n_restarts);
     let payload = facts
         .payload
         .as_ref()

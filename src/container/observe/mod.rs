@@ -176,11 +176,11 @@ impl Exit {
         }
     }
 
-    /// Restarts by policy before the run; 0 if no record tells.
-    pub fn restarts(&self) -> u32 {
+    /// Restarts by policy before the run; none: no record tells.
+    pub fn restarts(&self) -> Option<u32> {
         match self {
-            Exit::Recorded(record) => record.restarts,
-            Exit::Told { .. } | Exit::MonitorKilled { .. } | Exit::Unknown { .. } => 0,
+            Exit::Recorded(record) => Some(record.restarts),
+            Exit::Told { .. } | Exit::MonitorKilled { .. } | Exit::Unknown { .. } => None,
         }
     }
 

@@ -63,6 +63,13 @@ pub(in crate::container) fn host_capabilities() -> Result<Vec<Capability>, Prepa
     Ok(held.map(|(_, capability)| *capability).collect())
 }
 
+/// The bits of capabilities.
+pub(in crate::container) fn bits(set: &[Capability]) -> Option<u64> {
+    let number = |one| BY_NUMBER.iter().position(|own| own == one);
+    set.iter()
+        .try_fold(0, |bits, one| Some(bits | 1 << number(one)?))
+}
+
 /// By the number of their bit (include/uapi/linux/capability.h).
 const BY_NUMBER: [Capability; 41] = [
     Capability::Chown,

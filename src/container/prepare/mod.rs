@@ -41,6 +41,7 @@ use crate::types::{ContainerId, HealthPolicy, Signal};
 pub use error::PrepareError;
 use error::effect;
 pub use health::change as change_health;
+pub(in crate::container) use isolation::bits;
 pub(super) use isolation::host_capabilities;
 pub use root::defaults;
 pub(super) use root::files_are_mounted;

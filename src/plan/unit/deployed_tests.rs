@@ -69,6 +69,7 @@ Type=notify
 NotifyAccess=main
 ExecStart="{MONITOR}" "--unit=web.service" "--file=/etc/unitbox/web.container" "--file=/etc/unitbox/data.volume" "web"
 ExecReload="{MONITOR}" "--reload" "--unit=web.service" "--file=/etc/unitbox/web.container" "--file=/etc/unitbox/data.volume" "web"
+SuccessExitStatus=SIGTERM
 Delegate=yes
 DelegateSubgroup=monitor
 KillMode=mixed

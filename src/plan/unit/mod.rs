@@ -156,6 +156,9 @@ impl Unit {
             "ExecReload",
             Value::Exec(reload_of(&exec_start(definition, facts))),
         );
+        // A stop that comes while it is reloaded ends that so.
+        let told = Value::Statuses(vec![], vec![Signal::TERM]);
+        add(Service, "SuccessExitStatus", told);
         add(Service, "Delegate", Value::Bool(true));
         if facts.systemd >= 254 {
             add(Service, "DelegateSubgroup", text("monitor"));

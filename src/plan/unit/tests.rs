@@ -52,6 +52,7 @@ Type=notify
 NotifyAccess=main
 ExecStart=\"/usr/libexec/unitbox/unitbox-monitor\" \"web\"
 ExecReload=\"/usr/libexec/unitbox/unitbox-monitor\" \"--reload\" \"web\"
+SuccessExitStatus=SIGTERM
 Delegate=yes
 DelegateSubgroup=monitor
 KillMode=mixed

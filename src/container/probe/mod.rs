@@ -3,6 +3,8 @@
 //! The command runs in a group below the payload's, so that nothing that it leaves behind can be taken for the payload, and
 //! everything can be killed at once, wherever it has gone.
 
+mod enter;
+
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::libc::SIGKILL;
+use serde::Deserialize;
 
 use super::health::{Check, Record, TIMED_OUT, read};
 use crate::api::Layout;
@@ -18,11 +21,11 @@ use crate::host::reason;
 use crate::host::runtime::{Command, ExecFiles, Runtime};
 use crate::lifecycle::{Health, Probe, ProbeEnd};
 use crate::store::{ensure_private, write_atomic};
-use crate::sys::exec::Exec;
 use crate::sys::move_data::{self, Moved, pipe, set_nonblocking};
 use crate::sys::poll::{Interest, Poller};
 use crate::sys::process::{Child, How, Pidfd, set_subreaper};
 use crate::sys::time::{Stamp, boottime, realtime};
+use crate::sys::{self, exec::Exec};
 use crate::types::{ContainerId, fits_journal};
 
 /// Most bytes of output that are kept, whoever wants all.
@@ -37,7 +40,9 @@ pub struct Wish<'a> {
     pub id: &'a ContainerId,
     /// The unit's cgroups.
     pub cgroup: &'a UnitCgroup,
-    /// Path of the runtime.
+    /// The container's first process.
+    pub payload: &'a Pidfd,
+    /// Path of the runtime, for what only that can do.
     pub runtime: &'a Path,
     /// Which command.
     pub probe: Probe,
@@ -159,6 +164,54 @@ fn look(wish: &Wish<'_>, output: &mut Vec<u8>) -> io::Result<Seen> {
     // That of a worker that was killed.
     cgroup::remove(&group)?;
     fs::create_dir(&group)?;
+    let (from, to) = pipe()?;
+    set_nonblocking(&from, true)?;
+    let most = match wish.size {
+        0 => MOST,
+        // The longest character has four bytes.
+        size => usize::try_from(size).map_or(MOST, |size| size.saturating_mul(4).min(MOST)),
+    };
+    let mut drain = Drain { from, output, most };
+    match enter_ourselves(wish, &to, (&mut drain, deadline)) {
+        Ok(seen) => Ok(seen),
+        Err(reason) => {
+            tracing::debug!("{reason}; the runtime runs the health check");
+            by_runtime(wish, to, (&mut drain, deadline))
+        }
+    }
+}
+
+/// Without the runtime; the reason if that cannot be, and nothing has been run then.
+fn enter_ourselves(
+    wish: &Wish<'_>,
+    to: &OwnedFd,
+    (drain, deadline): (&mut Drain<'_>, Duration),
+) -> Result<Seen, String> {
+    let (layout, id) = (wish.layout, wish.id);
+    let process = layout.probe_process(id, wish.probe == Probe::Startup);
+    let entrant = enter::entrant(layout, id, &process, &wish.cgroup.probe_path())?;
+    let text = |error: io::Error| error.to_string();
+    let entered = sys::enter::enter(wish.payload, &entrant, to).map_err(text)?;
+    let how = drain.until_ended(&entered.child, deadline).map_err(text)?;
+    match (how, entered.failure()) {
+        (None, _) => Ok(Seen::TimedOut),
+        (Some(_), Some(reason)) => Err(reason),
+        (Some(how), None) => Ok(ended(how)),
+    }
+}
+
+fn ended(how: How) -> Seen {
+    Seen::Exited(match how {
+        How::Exited(code) => code & 0xff,
+        How::Signaled { signal, .. } => 128 + signal,
+    })
+}
+
+fn by_runtime(
+    wish: &Wish<'_>,
+    to: OwnedFd,
+    (drain, deadline): (&mut Drain<'_>, Duration),
+) -> io::Result<Seen> {
     let directory = wish.layout.run_container(wish.id).join("probes");
     ensure_private(&directory).map_err(io::Error::other)?;
     let mut files = ExecFiles::new(&directory, "probe");
@@ -173,16 +226,9 @@ fn look(wish: &Wish<'_>, output: &mut Vec<u8>) -> io::Result<Seen> {
         program: PathBuf::from(wish.runtime),
     };
     let command = runtime.exec_in(wish.layout, wish.id, &files, PROBE);
-    let (from, to) = pipe()?;
-    set_nonblocking(&from, true)?;
-    let child = spawn(&command, &to)?;
+    let process: Badness = serde_json::from_slice(&fs::read(&files.process)?)?;
+    let child = spawn(&command, &to, process.oom_score_adj.unwrap_or(0))?;
     drop(to);
-    let most = match wish.size {
-        0 => MOST,
-        // The longest character has four bytes.
-        size => usize::try_from(size).map_or(MOST, |size| size.saturating_mul(4).min(MOST)),
-    };
-    let mut drain = Drain { from, output, most };
     match drain.until_ended(&child, deadline)? {
         None => {
             child.pidfd.send_signal(SIGKILL)?;
@@ -206,8 +252,7 @@ fn look(wish: &Wish<'_>, output: &mut Vec<u8>) -> io::Result<Seen> {
     };
     Ok(match drain.until_ended(&command, deadline)? {
         None => Seen::TimedOut,
-        Some(How::Exited(code)) => Seen::Exited(code & 0xff),
-        Some(How::Signaled { signal, .. }) => Seen::Exited(128 + signal),
+        Some(how) => ended(how),
     })
 }
 
@@ -226,7 +271,14 @@ fn not_started(code: u8, reason: String, output: &mut Vec<u8>) -> Seen {
     }
 }
 
-fn spawn(command: &Command, to: &OwnedFd) -> io::Result<Child> {
+/// What the runtime leaves to whoever runs it; the monitor's own is for nobody else.
+#[derive(Deserialize)]
+struct Badness {
+    #[serde(rename = "oomScoreAdj")]
+    oom_score_adj: Option<i32>,
+}
+
+fn spawn(command: &Command, to: &OwnedFd, oom_score_adj: i32) -> io::Result<Child> {
     let null = fs::File::open("/dev/null")?;
     Exec::new(&command.program)
         .args(command.args.iter().cloned())
@@ -235,6 +287,7 @@ fn spawn(command: &Command, to: &OwnedFd) -> io::Result<Child> {
         .stdout(to.as_fd())
         .stderr(to.as_fd())
         .pdeathsig(SIGKILL)
+        .oom_score_adj(oom_score_adj)
         .spawn()
         .map_err(io::Error::other)
 }
