@@ -185,6 +185,17 @@ impl UnitCgroup {
         gone_is_good(fs::write(self.payload_path().join("cgroup.freeze"), "0"))
     }
 
+    /// How much of the processors monitor and workers have taken so far, microseconds (cpu.stat).
+    pub fn spent(&self) -> u64 {
+        let stat = fs::read_to_string(self.monitor_path().join("cpu.stat")).unwrap_or_default();
+        let usage = stat
+            .lines()
+            .find_map(|line| line.strip_prefix("usage_usec "));
+        usage
+            .and_then(|usage| usage.trim().parse().ok())
+            .unwrap_or(0)
+    }
+
     /// Whether the OOM killer hit this run: the unit's group and its counter live as long as the run.
     pub fn oom_killed(&self) -> bool {
         let events = fs::read_to_string(self.path("memory.events")).unwrap_or_default();

@@ -26,6 +26,8 @@ pub enum Effect {
     Stopping(Option<Duration>),
     /// Tell systemd that the current state may last this much longer.
     Extend(Duration),
+    /// The same of a start, if what prepares it is at work.
+    ExtendStart(Duration),
     /// Send the payload's first process a signal.
     Signal(Signal),
     /// Thaw the payload's cgroup: a frozen payload ignores signals.

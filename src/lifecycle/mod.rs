@@ -35,6 +35,8 @@ pub const WORKER_TRIES: u8 = 3;
 const KILL_AGAIN: Duration = Duration::from_secs(2);
 /// While a stop waits for ever, systemd is told so this often (EXTEND_TIMEOUT_USEC, sd_notify(3)).
 const EXTEND_EVERY: Duration = Duration::from_secs(30);
+/// While a start is being prepared, it is looked at this often whether that is at work.
+const START_EXTEND_EVERY: Duration = Duration::from_secs(2);
 /// What an extension adds to the time needed, for the end of the run after it.
 const EXTEND_MARGIN: Duration = Duration::from_secs(20);
 
@@ -186,6 +188,8 @@ pub struct Run {
     pub oom: bool,
     /// How the payload ended, once it has.
     pub ended: Option<Ended>,
+    /// When a start that is being prepared is extended; none until it is known when it began.
+    extend_at: Option<Duration>,
 }
 
 impl Run {
@@ -206,6 +210,7 @@ impl Run {
             expired: false,
             oom: false,
             ended: None,
+            extend_at: None,
         };
         (run, vec![Effect::Prepare])
     }
@@ -229,8 +234,8 @@ impl Run {
                 let worker = (*attempt > 0).then_some(give_up_at);
                 worker.into_iter().chain(drain_until).min().copied()
             }
-            State::Preparing { .. }
-            | State::Aborting
+            State::Preparing { .. } => Some(self.extend_at.unwrap_or_default()),
+            State::Aborting
             | State::Held { .. }
             | State::Releasing { .. }
             | State::Exiting
@@ -298,10 +303,24 @@ impl Run {
             }
             Event::StopRequested(_) => self.abort(),
             // The payload died before the runtime said that it runs: its own report follows.
-            Event::PayloadEnded(_) | Event::Tick => vec![],
+            Event::PayloadEnded(_) => vec![],
+            Event::Tick => self.extend_start(now),
             Event::ProbeRequested | Event::ProbeEnded(_) => vec![],
             Event::Recorded | Event::CleanedUp | Event::CleanupKilled | Event::Drained => vec![],
         }
+    }
+
+    /// What is mounted and copied takes its time, which systemd's (TimeoutStartSec=) does not know.
+    fn extend_start(&mut self, now: Duration) -> Vec<Effect> {
+        let is_due = self.extend_at.is_some_and(|at| now >= at);
+        if is_due || self.extend_at.is_none() {
+            self.extend_at = Some(now.saturating_add(START_EXTEND_EVERY));
+        }
+        let time = START_EXTEND_EVERY + EXTEND_MARGIN;
+        is_due
+            .then_some(Effect::ExtendStart(time))
+            .into_iter()
+            .collect()
     }
 
     /// Gives a start up. The worker's end is awaited so that nothing of it runs beside the cleanup.

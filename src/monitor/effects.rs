@@ -28,6 +28,9 @@ use crate::sys::process::{die_like, exit_now, is_before_exec, is_deaf_to, start_
 use crate::sys::time::{boottime, realtime};
 use crate::types::{ExitStatus, NO_RESTART, Signal};
 
+/// What is at work takes at least this much of the processors from one look to the next, microseconds.
+const AT_WORK: u64 = 10_000;
+
 /// How long a journald that has not read the last lines may hold up the end of a run.
 const JOURNAL_TIME: Duration = Duration::from_secs(1);
 
@@ -59,6 +62,7 @@ impl Monitor {
                 Effect::Ping => notify::ping(),
                 Effect::Stopping(left) => self.say_stopping(left),
                 Effect::Extend(time) => notify::extend(time),
+                Effect::ExtendStart(time) => self.extend_start(time),
                 Effect::Signal(signal) => self.signal(signal),
                 Effect::Thaw => warn("thaw the payload", self.context.cgroup.thaw_payload()),
                 Effect::KillPayload => self.kill_payload(),
@@ -262,6 +266,17 @@ impl Monitor {
             "write the payload file",
             Host.write_file(&path, &file.render(), 0o600, Durability::Cached),
         );
+    }
+
+    /// A start that hangs is ended by systemd in its time; one that copies gets more.
+    fn extend_start(&mut self, time: Duration) {
+        let spent = self.context.cgroup.spent();
+        // The first look has nothing to compare with.
+        if self.spent != 0 && spent.saturating_sub(self.spent) >= AT_WORK {
+            notify::status("starting: the container is still being prepared");
+            notify::extend(time);
+        }
+        self.spent = spent;
     }
 
     fn say_stopping(&mut self, left: Option<Duration>) {

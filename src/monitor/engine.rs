@@ -100,6 +100,8 @@ pub(super) struct Monitor {
     pub(super) proxy: Option<Proxy>,
     pub(super) log_file: Option<K8sFile>,
     pub(super) draining: bool,
+    /// What the unit but for its payload has taken of the processors when a start was looked at last, microseconds.
+    pub(super) spent: u64,
     pub(super) limits: Mirror,
     notices: Notices,
     /// SIGIO came, or nobody knows what has happened.
@@ -164,6 +166,7 @@ impl Monitor {
             proxy: None,
             log_file: None,
             draining: false,
+            spent: 0,
             limits: Mirror::new(&context.cgroup, &mut notices),
             notices,
             noticed: false,

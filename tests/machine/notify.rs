@@ -154,3 +154,37 @@ fn the_watchdog_hears_of_what_is_well() {
     let expected = "own active 0\nquiet active 0\nsick active 0\n2000000\nactive\nwatchdog\n0\nwatchdog\n0\nactive\nheard\nheard";
     assert_eq!(seen, expected);
 }
+
+/// systemd's time for a start does not run out while it is worked on, and does while it hangs.
+#[test]
+fn a_slow_start_is_extended_and_one_that_hangs_is_not() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh("mkdir -p /opt/hooks /etc/systemd/system/unitbox-.service.d")
+        .ok();
+    lab.write(
+        "/opt/hook",
+        "#!/bin/bash\nread -r what </opt/what; [ $what = hangs ] && exec sleep 1000\n\
+        while [ $SECONDS -lt 12 ]; do :; done\n",
+    );
+    lab.write(
+        "/opt/hooks/slow.json",
+        r#"{"version":"1.0.0","hook":{"path":"/opt/hook"},"when":{"always":true},"stages":["createRuntime"]}"#,
+    );
+    lab.write(
+        "/etc/systemd/system/unitbox-.service.d/time.conf",
+        "[Service]\nTimeoutStartSec=6\n",
+    );
+    let seen = app(
+        &lab,
+        &format!(
+            "chmod 755 /opt/hook; systemctl daemon-reload
+            unitbox --hooks-dir /opt/hooks create --name a {ROOTFS} stamp run >/dev/null
+            echo works >/opt/what; systemctl start --no-block unitbox-a; sleep 7; show a StatusText
+            until_is active 'show a ActiveState'; unitbox stop -t 5 a
+            echo hangs >/opt/what; begun=$SECONDS; systemctl start unitbox-a 2>/dev/null; echo $?
+            echo $((SECONDS - begun < 20)); show a Result; pgrep -c sleep; unitbox ps -a --format '{{{{.State}}}}'"
+        ),
+    );
+    let expected = "starting: the container is still being prepared\na\n1\n1\ntimeout\n0\ncreated";
+    assert_eq!(seen, expected);
+}

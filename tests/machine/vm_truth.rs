@@ -18,14 +18,6 @@ const UNKNOWN: &str = "Exited, code unknown (power cut)";
 const EAT: &str = "dd if=/dev/zero of=/dev/null bs=200M count=1";
 
 #[test]
-fn vm_temporary() {
-    let vm = Vm::boot();
-    on_its_own_file_system(&vm);
-    let oracle = Oracle::baseline(&vm);
-    reboot(&vm, &oracle);
-}
-
-#[test]
 fn vm_ends_are_told_after_oom_reboot_and_power_cut() {
     let all = std::env::var_os("UNITBOX_TEST_ALL").is_some_and(|value| value == "1");
     let vm = Vm::boot();
@@ -123,7 +115,6 @@ fn reboot(vm: &Vm, oracle: &Oracle) {
     boot::set_up(vm);
     vm.reboot();
     boot::check(vm, 1);
-    println!("DEBUG {}", vm.sh("journalctl -b -q --no-pager -o short-monotonic | grep -E 'not found|unitbox-restore|Cannot add|needs-db|web' | head -40; systemd-analyze blame --no-pager | grep -n unitbox; systemd-analyze critical-chain --no-pager unitbox-restore-early.service sysinit.target; uptime").out());
     boot::tear_down(vm);
     assert_eq!(
         table(vm),
