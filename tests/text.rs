@@ -143,7 +143,7 @@ fn same(raw: &str, value: &BusValue) -> bool {
                 == *list
         }
         BusValue::ByteArrays(list) => unquoted(raw).is_some_and(|words| words == *list),
-        BusValue::Exec(list) => {
+        BusValue::Exec(list, _) => {
             let words = unquoted(raw).expect("words");
             words
                 == list

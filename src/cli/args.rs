@@ -274,6 +274,7 @@ fn other_verbs() -> Vec<Command> {
                     )),
             )
             .subcommand(super::system::settle_command())
+            .subcommand(super::system::register_command())
             .subcommand(super::system::wait_command()),
     ]
 }

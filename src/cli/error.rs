@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::container::ContainerError;
 use crate::definition::OptionError;
+use crate::host::machined::MachinedError;
 use crate::host::systemd::SystemdError;
 use crate::image;
 use crate::store::StoreError;
@@ -22,6 +23,9 @@ pub(super) enum CliError {
     /// A container.
     #[error(transparent)]
     Container(#[from] ContainerError),
+    /// systemd-machined.
+    #[error(transparent)]
+    Machined(#[from] MachinedError),
     /// systemd.
     #[error(transparent)]
     Systemd(#[from] SystemdError),

@@ -1,5 +1,6 @@
 //! Verbs for the shipped units and the monitor: `system restore`, `system settle`, `container cleanup`.
 
+use std::fs;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -7,11 +8,12 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::args::switch;
 use super::error::CliError;
 use super::{Host, images, output, prune, select, targets};
-use crate::api::ExitCode;
+use crate::api::{ExitCode, Payload};
 use crate::container::deploy::{self, Deployment};
 use crate::container::stop::Patience;
 use crate::container::{ContainerError, hold, remove, restore};
 use crate::host::cgroup::UnitCgroup;
+use crate::host::machined;
 use crate::host::world;
 use crate::store;
 use crate::sys::time::realtime;
@@ -28,6 +30,9 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         let unit = args.get_one::<String>("unit").expect("clap demands it");
         hold::wait(unit, args.get_flag("first")).map_err(ContainerError::from)?;
         return Ok(0);
+    }
+    if let Some((REGISTER, args)) = args.subcommand() {
+        return register(args, host);
     }
     if let Some(("prune", args)) = args.subcommand() {
         return prune::system(args, host);
@@ -95,6 +100,32 @@ pub(super) fn wait_command() -> Command {
         .about("End when somebody starts a unit that is being started, for its monitor")
         .arg(Arg::new("unit").long("unit").required(true))
         .arg(switch("first", None, "Cancel the job that it has now"))
+}
+
+/// The verb of units whose containers are in the list of systemd-machined.
+const REGISTER: &str = "register";
+
+pub(super) fn register_command() -> Command {
+    let name = Arg::new("name").required(true);
+    Command::new(REGISTER)
+        .hide(true)
+        .about("Have systemd-machined list a container that runs, for its unit")
+        .arg(name.value_parser(|word: &str| word.parse::<ContainerName>()))
+}
+
+fn register(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let name = args
+        .get_one::<ContainerName>("name")
+        .expect("clap demands it");
+    let id = store::lookup(&host.layout, name.as_str())?;
+    let text = fs::read_to_string(host.layout.payload_file(&id)).ok();
+    let payload = text.and_then(|text| Payload::parse(&text).ok());
+    // One that has ended already needs no place in a list.
+    let leader = payload.and_then(|payload| u32::try_from(payload.pid).ok());
+    if let Some(leader) = leader {
+        machined::register(host.layout.root(), name.as_str(), &id, leader)?;
+    }
+    Ok(0)
 }
 
 pub(super) fn settle_command() -> Command {

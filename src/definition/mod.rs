@@ -165,6 +165,8 @@ pub struct Options {
     pub requires: Vec<String>,
     /// Its image goes after its run, unless others use it.
     pub remove_image: bool,
+    /// systemd-machined has it in its list.
+    pub register: bool,
     /// File for the payload's process id.
     pub pidfile: Option<String>,
     /// File for the monitor's process id.

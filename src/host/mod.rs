@@ -9,6 +9,7 @@ pub mod filter;
 mod idmapped;
 mod inside;
 pub mod journal;
+pub mod machined;
 pub mod pins;
 pub mod reason;
 pub mod restarts;

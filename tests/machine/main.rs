@@ -33,6 +33,7 @@ mod kill_random;
 mod leaks;
 mod limits;
 mod logs;
+mod machined;
 mod mounts;
 mod notify;
 mod one_stop;

@@ -71,7 +71,7 @@ fn systemd_reads_from_files_what_was_written() {
                 .find(|(name, _)| *name == key)
                 .map(|(_, value)| value.clone())
         };
-        let Some(BusValue::Exec(command)) = wished("ExecStart") else {
+        let Some(BusValue::Exec(command, _)) = wished("ExecStart") else {
             panic!("no ExecStart");
         };
         let Some(BusValue::ByteArrays(fields)) = wished("LogExtraFields") else {

@@ -3,37 +3,34 @@
 use std::fs;
 use std::io;
 
-use oci_spec::runtime::Process;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use super::Ground;
 use super::error::{PrepareError, effect};
 use super::root;
 use crate::api::Layout;
 use crate::container::health::Record;
-use crate::definition::{Definition, HealthCommand, HealthOptions, Options, Source};
+use crate::definition::{Definition, HealthCommand, HealthOptions, Source};
 use crate::host::world::{Durability, World};
 use crate::image::Images;
-use crate::plan::bundle::Bundle;
-use crate::plan::exec::{ExecFacts, process};
 use crate::plan::health;
 use crate::types::{HealthPolicy, HealthStatus};
 
-/// config.json, as far as it matters here.
+/// config.json, as far as it matters here: behind the host's filters, and without the types of the specification, whose
+/// reading is more code than all else that this program reads.
 #[derive(Deserialize)]
 struct Config {
-    process: Process,
+    process: Map<String, Value>,
 }
 
 /// Writes it; the policy, if there is a check.
 pub(super) fn prepare(
     ground: &Ground,
-    planned: &Bundle,
     world: &mut dyn World,
 ) -> Result<Option<HealthPolicy>, PrepareError> {
-    let base = planned.spec.process().as_ref();
     let (layout, definition) = (ground.run.layout, ground.definition);
-    let policy = write(layout, definition, (&ground.image.health, base), world)?;
+    let policy = write(layout, definition, &ground.image.health, world)?;
     if policy.is_some() {
         begin(layout, definition, world)?;
     }
@@ -56,11 +53,7 @@ pub fn change(
             root::defaults(&images.resolve(id)?).health
         }
     };
-    let path = layout.bundle(&definition.id).join("config.json");
-    let read = fs::read(&path)
-        .and_then(|text| serde_json::from_slice::<Config>(&text).map_err(io::Error::other));
-    let config = effect("read", &path, read)?;
-    let policy = write(layout, definition, (&image, Some(&config.process)), world)?;
+    let policy = write(layout, definition, &image, world)?;
     if policy.is_some() && !layout.health_file(&definition.id).exists() {
         begin(layout, definition, world)?;
     }
@@ -83,12 +76,12 @@ fn begin(
 fn write(
     layout: &Layout,
     definition: &Definition,
-    (image, base): (&HealthOptions, Option<&Process>),
+    image: &HealthOptions,
     world: &mut dyn World,
 ) -> Result<Option<HealthPolicy>, PrepareError> {
     let id = &definition.id;
     let plan = health::of(&definition.options, image)?;
-    let (Some(plan), Some(base)) = (plan, base) else {
+    let Some(plan) = plan else {
         // That of before an update has taken the check away.
         let record = layout.health_file(id);
         if fs::exists(&record).unwrap_or(false) {
@@ -96,10 +89,15 @@ fn write(
         }
         return Ok(None);
     };
+    let path = layout.bundle(id).join("config.json");
+    let read = fs::read(&path)
+        .and_then(|text| serde_json::from_slice::<Config>(&text).map_err(io::Error::other));
+    let mut process = effect("read", &path, read)?.process;
+    process.remove("consoleSize");
+    process.insert("terminal".to_owned(), Value::Bool(false));
     let mut command = |startup: bool, command: &HealthCommand| {
-        let (options, facts) = (Options::default(), ExecFacts::default());
-        let planned = process(base, &options, &command.words(), &facts);
-        let json = serde_json::to_string(&planned).expect("a process has only string keys");
+        process.insert("args".to_owned(), command.words().into());
+        let json = serde_json::to_string(&process).expect("a process has only string keys");
         let path = layout.probe_process(id, startup);
         let written = world.write_file(&path, &json, 0o600, Durability::Cached);
         effect("write", &path, written)

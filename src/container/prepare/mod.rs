@@ -155,7 +155,7 @@ pub fn prepare(
         labels: labels.as_ref(),
     };
     let planned = write_bundle(&ground, world)?;
-    let health = health::prepare(&ground, &planned, world)?;
+    let health = health::prepare(&ground, world)?;
     let mut warnings = planned.warnings;
     warnings.extend(known::escapes(layout, &runtime, world));
     Ok(Prepared {

@@ -1,7 +1,7 @@
 //! Start and stop.
 
 use super::OptionSpec;
-use super::parse::{Done, clean, number, shown_one};
+use super::parse::{Done, clean, number, shown, shown_one, switch};
 use crate::definition::Options;
 use crate::types::{NotifyMode, RestartError};
 
@@ -20,6 +20,13 @@ pub(super) const SPECS: &[OptionSpec] = &[
         |options, value| path(&mut options.pidfile, value),
         |options| shown_one(options.pidfile.as_ref()),
     ),
+    OptionSpec::switch(
+        "register",
+        "Have systemd-machined list it while it runs (machinectl)",
+        |options, value| switch(&mut options.register, value),
+        |options| shown(options.register),
+    )
+    .key("Register"),
     OptionSpec::many(
         "requires",
         "CONTAINER",
@@ -101,6 +108,7 @@ pub(super) const SPECS: &[OptionSpec] = &[
 pub(super) const SAMPLES: &[(&str, &str)] = &[
     ("conmon-pidfile", "/run/monitor.pid"),
     ("pidfile", "/run/payload.pid"),
+    ("register", "true"),
     ("requires", "db,cache"),
     ("restart", "no"),
     ("restart", "on-failure:3"),

@@ -31,10 +31,9 @@ fn variant(value: BusValue) -> Value<'static> {
         BusValue::Bytes(bytes) => Value::from(bytes),
         BusValue::Devices(devices) => Value::from(devices),
         BusValue::Statuses(codes, signals) => Value::from((codes, signals)),
-        BusValue::Exec(words) => {
+        BusValue::Exec(words, ignored) => {
             let program = words.first().cloned().unwrap_or_default();
-            // false: a failure of this command is a failure of the unit.
-            Value::from(vec![(program, words, false)])
+            Value::from(vec![(program, words, ignored)])
         }
     }
 }
@@ -58,6 +57,6 @@ mod tests {
         assert_eq!(signature(BusValue::Devices(vec![device])), "a(st)");
         let statuses = BusValue::Statuses(vec![1], vec![]);
         assert_eq!(signature(statuses), "(aiai)");
-        assert_eq!(signature(BusValue::Exec(text())), "a(sasb)");
+        assert_eq!(signature(BusValue::Exec(text(), true)), "a(sasb)");
     }
 }

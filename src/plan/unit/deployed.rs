@@ -229,7 +229,8 @@ fn adapt(
             .is_some_and(|section| section.last(key).is_some())
     };
     properties.retain(|property| match (property.section, &property.value) {
-        (_, Value::Units(_) | Value::Fields(_) | Value::Raw(_) | Value::Statuses(..)) => true,
+        (_, Value::Units(_) | Value::Fields(_) | Value::Raw(_)) => true,
+        (_, Value::Statuses(..) | Value::Tried(_)) => true,
         // Where ours is there, the file's is not enough.
         (Service, _) if property.key == "Restart" => true,
         (Unit, _) => !user("Unit", property.key),

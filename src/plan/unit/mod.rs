@@ -58,6 +58,8 @@ pub enum Value {
     Fields(Vec<(String, String)>),
     /// A command line; the first word is the program's path.
     Exec(Vec<String>),
+    /// The same; its failure is nothing to the unit.
+    Tried(Vec<String>),
     /// Exit codes and signals.
     Statuses(Vec<u8>, Vec<Signal>),
 }
@@ -156,6 +158,13 @@ impl Unit {
             "ExecReload",
             Value::Exec(reload_of(&exec_start(definition, facts))),
         );
+        if definition.options.register {
+            add(
+                Service,
+                "ExecStartPost",
+                Value::Tried(register(definition, facts)),
+            );
+        }
         // A stop that comes while it is reloaded ends that so.
         let told = Value::Statuses(vec![], vec![Signal::TERM]);
         add(Service, "SuccessExitStatus", told);
@@ -203,6 +212,23 @@ fn exec_start(definition: &Definition, facts: &UnitFacts) -> Vec<String> {
     }
     words.push(definition.name.as_str().to_owned());
     words
+}
+
+/// The client of the monitor's installation puts it into the list of systemd-machined.
+fn register(definition: &Definition, facts: &UnitFacts) -> Vec<String> {
+    let prefix = facts
+        .monitor
+        .ancestors()
+        .nth(3)
+        .unwrap_or(Path::new("/usr"));
+    let client = prefix.join("bin/unitbox").to_string_lossy().into_owned();
+    let words = exec_start(definition, facts);
+    let (name, root) = words[1..].split_last().expect("it ends with the name");
+    let verb = ["system", "register", name].map(str::to_owned);
+    std::iter::once(client)
+        .chain(root.iter().cloned())
+        .chain(verb)
+        .collect()
 }
 
 /// The same program lets the monitor, which may be an older one, go on as itself.

@@ -24,8 +24,8 @@ pub enum BusValue {
     Devices(Vec<(String, u64)>),
     /// `(aiai)`: exit codes and signals.
     Statuses(Vec<i32>, Vec<i32>),
-    /// `a(sasb)`: one command line, a failure of which counts.
-    Exec(Vec<String>),
+    /// `a(sasb)`: one command line, and whether a failure of it is none of the unit's.
+    Exec(Vec<String>, bool),
 }
 
 impl Unit {
@@ -85,8 +85,13 @@ pub(super) fn file_value(value: &Value) -> String {
             let codes = codes.iter().map(ToString::to_string);
             join(codes.chain(signals.iter().map(ToString::to_string)))
         }
-        Value::Exec(words) => join(expanded_later(words).iter().map(|word| escape::word(word))),
+        Value::Exec(words) => command(words),
+        Value::Tried(words) => format!("-{}", command(words)),
     }
+}
+
+fn command(words: &[String]) -> String {
+    join(expanded_later(words).iter().map(|word| escape::word(word)))
 }
 
 /// systemd expands variables when it runs a command, in every word but the program's path, wherever the words came from.
@@ -141,7 +146,8 @@ pub(super) fn bus_property(property: &Property) -> (&'static str, BusValue) {
                 .map(|signal| i32::from(signal.number()))
                 .collect(),
         ),
-        Value::Exec(words) => BusValue::Exec(expanded_later(words)),
+        Value::Exec(words) => BusValue::Exec(expanded_later(words), false),
+        Value::Tried(words) => BusValue::Exec(expanded_later(words), true),
     };
     (key, value)
 }

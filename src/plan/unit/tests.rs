@@ -126,7 +126,7 @@ fn a_dollar_in_a_command_line_is_no_variable() {
     let words = ["/opt/$x/unitbox-monitor", "--root=/a $$b", "web"];
     let wanted = (
         "ExecStart",
-        BusValue::Exec(words.map(str::to_owned).to_vec()),
+        BusValue::Exec(words.map(str::to_owned).to_vec(), false),
     );
     assert!(unit.bus_properties().contains(&wanted));
 }
