@@ -130,17 +130,16 @@ fn the_end_behind_a_killed_monitor_is_told_once() {
     }
 }
 
-/// What both engines' containers write: both streams, spread over two seconds.
-const PAYLOAD: &str =
-    "sh -c 'for i in 1 2 3 4; do echo out$i; echo err$i >&2; sleep 0.5; done; echo end'";
+/// What both engines' containers write, once all of them are told to: both streams, spread over two seconds.
+const PAYLOAD: &str = "sh -c 'until [ -e /go/now ]; do sleep 0.02; done; for i in 1 2 3 4; do echo out$i; echo err$i >&2; sleep 0.5; done; echo end'";
 
 #[test]
 fn logs_are_shown_as_podman_shows_them() {
     let lab = Lab::boot(Suite::Trixie);
     // The drivers have other names in another test; both engines write at the same time.
     lab.sh(&format!(
-        "for d in journald k8s-file; do for E in podman unitbox; do
-            $E run -d --name $d --log-driver $d {R} {PAYLOAD} >/dev/null & done; done; wait
+        "mkdir /opt/go; for d in journald k8s-file; do for E in podman unitbox; do
+            $E run -d --name $d -v /opt/go:/go --log-driver $d {R} {PAYLOAD} >/dev/null & done; done; wait; touch /opt/go/now
          for E in podman unitbox; do $E wait journald k8s-file; done; sleep 0.5; journalctl --sync"
     ))
     .ok();
