@@ -78,6 +78,29 @@ fn required_containers_start_first_and_stay() {
 }
 
 #[test]
+fn a_restart_by_policy_is_that_of_no_other() {
+    let lab = Lab::boot(Suite::Trixie);
+    let pid = |name: &str| {
+        lab.sh(&format!("unitbox inspect -f '{{{{.State.Pid}}}}' {name}"))
+            .ok()
+    };
+    lab.sh(&format!(
+        "unitbox run -d --name db --restart always {ROOTFS} stamp run
+        unitbox run -d --name web --requires db {ROOTFS} stamp run"
+    ))
+    .ok();
+    let (db, web) = (pid("db"), pid("web"));
+    lab.sh(&format!(
+        "kill -9 {db}; for i in $(seq 100); do
+            [ $(unitbox inspect -f '{{{{.RestartCount}}}}-{{{{.State.Status}}}}' db) = 1-running ] && exit; sleep 0.1; done; exit 1"
+    ))
+    .ok();
+    lab.sh("sleep 0.5").ok();
+    assert_ne!(pid("db"), db);
+    assert_eq!(pid("web"), web);
+}
+
+#[test]
 fn a_container_that_removes_itself_can_be_required() {
     let lab = Lab::boot(Suite::Trixie);
     lab.sh(&format!(

@@ -91,13 +91,12 @@ fn what_is_done_with_unhealthy_containers() {
     let seen = sh(
         &lab,
         "bad='--health-interval 300ms --health-retries 2 --health-cmd false --health-start-period 300ms'
-         up none $bad
+         up none $bad; until_is unhealthy 'unitbox inspect -f {{.State.Health.Status}} none'; systemctl --failed --no-legend | wc -l
          up killed $bad --health-on-failure kill
          up stopped $bad --health-on-failure stop --restart always
          up again $bad --health-on-failure restart
          up startup --health-interval 300ms --health-cmd true --health-startup-cmd false \
              --health-startup-interval 300ms --health-startup-retries 2
-         until_is unhealthy 'unitbox inspect -f {{.State.Health.Status}} none'
          until_is exited 'unitbox inspect -f {{.State.Status}} killed'
          until_is exited 'unitbox inspect -f {{.State.Status}} stopped'
          for name in again startup; do
@@ -113,7 +112,7 @@ fn what_is_done_with_unhealthy_containers() {
     );
     let watchdog = "Failed with result 'watchdog'.";
     let expected = format!(
-        "{watchdog}\n{watchdog}\nnone running 0\nkilled exited 137\nstopped exited 0\nagain exited 0\nstartup exited 0\n0\n0\n0"
+        "0\n{watchdog}\n{watchdog}\nnone running 0\nkilled exited 137\nstopped exited 0\nagain exited 0\nstartup exited 0\n0\n0\n0"
     );
     assert_eq!(seen, expected);
 }

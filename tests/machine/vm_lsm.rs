@@ -86,6 +86,25 @@ fn confined(vm: &Vm, runtime: &str) {
         "unitbox-default (enforce)\n0\nweb\nweb",
         "{runtime}"
     );
+    let label = "unitbox-default (enforce)".to_owned();
+    assert_eq!(
+        of_check(vm, runtime),
+        (label, runtime == "crun"),
+        "{runtime}"
+    );
+}
+
+/// The label of a health check, and whether it has entered the container without the runtime.
+fn of_check(vm: &Vm, runtime: &str) -> (String, bool) {
+    let text = format!(
+        "unitbox run -d --name checked --runtime {runtime} --health-cmd 'cat /proc/self/attr/current' \
+            --health-interval disable {ROOTFS} sleep 1000 >/dev/null; unitbox healthcheck run checked || echo failed
+        unitbox inspect checked | jq -r .[0].State.Health.Log[0].Output | tr -d '\\0' | grep .
+        ls -d /run/unitbox/*/probes 2>/dev/null | wc -l; unitbox rm -f -t 0 checked >/dev/null"
+    );
+    let seen = vm.sh(&text).ok();
+    let (label, by_runtime) = seen.split_once('\n').expect("two lines");
+    (label.to_owned(), by_runtime == "0")
 }
 
 /// Starts are in permissive mode: the policy of this system lets no service start containers. What the payload may do
@@ -104,6 +123,8 @@ fn vm_lsm_selinux_labels_payload_and_files() {
     ))
     .ok();
     let level = labels(&vm, "a");
+    let (label, entered) = of_check(&vm, "crun");
+    assert!(label.contains(":container_t:s0:c") && entered, "{label}");
     let file = format!("system_u:object_r:container_file_t:{level}");
     let shared = "system_u:object_r:container_file_t:s0";
     let of = |path: &str| {
