@@ -177,7 +177,8 @@ pub(super) const LIMITS: &[(&str, &str)] = &[
     ("pids-limit", "50"),
 ];
 
-/// Flags that other tests compare, as they change who prints what, or need words of their own.
+/// Flags that other tests compare, as they change who prints what, or need words of their own; and one that Podman has
+/// not (`machined`).
 pub(super) const ELSEWHERE: &[&str] = &[
     "attach",
     "cidfile",
@@ -204,6 +205,7 @@ pub(super) const ELSEWHERE: &[&str] = &[
     "pidfile",
     "preserve-fd",
     "preserve-fds",
+    "register",
     "replace",
     "restart",
     "rmi",
