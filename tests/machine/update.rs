@@ -317,9 +317,11 @@ const REFUSED: &[&str] = &[
     "--health-retries 0",
 ];
 
-/// What Podman shows of checks that there are none of, and the wait of a second that it puts before startup checks.
+/// What Podman shows of checks that there are none of, also of the startup check of one that is none, and the wait of a
+/// second that it puts before startup checks.
 const PLAIN: &str = r#".[] | [.HostConfig.RestartPolicy] + (.Config
     | .Healthcheck |= if .Test[0]? == "NONE" then { Test } else . end
+    | if .Healthcheck.Test[0]? == "NONE" then .StartupHealthCheck = null else . end
     | .StartupHealthCheck |= if . == null or .Test[0] == "NONE" or .Test[1] == "" then null else del(.StartPeriod) | .Successes //= 1 end
     | [.Healthcheck, .StartupHealthCheck, if (.Healthcheck.Test[0]? // "NONE") == "NONE" then null else .HealthcheckOnFailureAction end,
         .HealthLogDestination, .HealthcheckMaxLogCount // 0, .HealthcheckMaxLogSize])"#;
