@@ -1,5 +1,8 @@
 //! Changes limits, restart policy and health checks of a container, also of one that runs.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use super::observe::gather;
 use super::{ContainerError, Site, events, prepare, unit};
 use crate::api::event::EventKind;
@@ -10,6 +13,10 @@ use crate::plan::health;
 use crate::plan::unit::{OWN_PIDS, limit_changes};
 use crate::store::{self, write_atomic};
 use crate::types::{ContainerId, RestartPolicy, StopKind, chain};
+
+/// How long a stop that has taken a reload's place may take to begin, and how often it is looked for.
+const STOP_BEGINS: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Changes the definition, the unit's file, and the unit as it runs; what the payload sees of limits follows within a
 /// second. The monitor of a run that goes on reads the rest when systemd reloads its unit.
@@ -144,20 +151,34 @@ fn tell_monitor(
         );
         return Ok(());
     }
-    let reason = match site.manager.reload_unit(&name) {
-        // A stop or another start has come first: nobody is left who would not know.
-        Ok(JobResult::Done | JobResult::Canceled) => return Ok(()),
-        Ok(result) => format!("systemd's reload of {name} ended as {}", result.as_str()),
-        Err(error) => chain(&error),
+    let (reason, canceled) = match site.manager.reload_unit(&name) {
+        Ok(JobResult::Done) => return Ok(()),
+        Ok(result) => {
+            let reason = format!("systemd's reload of {name} ended as {}", result.as_str());
+            (reason, result == JobResult::Canceled)
+        }
+        Err(error) => (chain(&error), false),
     };
-    let now = site.manager.status(&name)?;
-    match has_ended(&now) || now.invocation_id != status.invocation_id {
-        // Nobody is left who would not know.
-        true => Ok(()),
-        false => Err(ContainerError::Untold {
-            name: definition.name.clone(),
-            reason,
-        }),
+    // What has taken the reload's place, mostly a stop, may be about to begin.
+    let until = Instant::now()
+        + if canceled {
+            STOP_BEGINS
+        } else {
+            Duration::ZERO
+        };
+    loop {
+        let now = site.manager.status(&name)?;
+        if has_ended(&now) || now.invocation_id != status.invocation_id {
+            // Nobody is left who would not know.
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            return Err(ContainerError::Untold {
+                name: definition.name.clone(),
+                reason,
+            });
+        }
+        thread::sleep(PAUSE);
     }
 }
 

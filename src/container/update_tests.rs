@@ -139,18 +139,22 @@ fn only_a_run_that_goes_on_is_told() {
 
 #[test]
 fn a_reload_that_fails_is_told_and_the_change_stays() {
-    let case = Case::new(|_| {});
-    case.is(ActiveState::Active, "running");
-    case.manager.let_reload();
-    case.manager.script(Ok(JobResult::Timeout));
-    let (done, _) = case.update(&[ALWAYS]);
-    let error = done.unwrap_err();
-    assert_eq!(error.exit_code(), 125);
-    let text = error.to_string();
-    assert!(text.contains("ended as timeout"), "{text}");
-    assert!(text.contains("from the next start on"), "{text}");
-    assert!(case.unit_text().contains("Restart=always"));
-    assert_eq!(case.stored().options.restart().name(), "always");
+    // One that was canceled for nothing, too: the run goes on.
+    for result in [JobResult::Timeout, JobResult::Canceled] {
+        let case = Case::new(|_| {});
+        case.is(ActiveState::Active, "running");
+        case.manager.let_reload();
+        let ended = format!("ended as {}", result.as_str());
+        case.manager.script(Ok(result));
+        let (done, _) = case.update(&[ALWAYS]);
+        let error = done.unwrap_err();
+        assert_eq!(error.exit_code(), 125);
+        let text = error.to_string();
+        assert!(text.contains(&ended), "{text}");
+        assert!(text.contains("from the next start on"), "{text}");
+        assert!(case.unit_text().contains("Restart=always"));
+        assert_eq!(case.stored().options.restart().name(), "always");
+    }
 }
 
 #[test]

@@ -182,16 +182,16 @@ mod tests {
         let causes = [Clean, Code, Signal, Memory, Watchdog];
         for (text, expected) in [
             ("no", "....."),
-            ("always", "XXXXX"),
-            ("on-success", "X...."),
-            ("on-failure", ".XXXX"),
-            ("on-abnormal", "..XXX"),
-            ("on-abort", "..X.."),
-            ("on-watchdog", "....X"),
+            ("always", "+++++"),
+            ("on-success", "+...."),
+            ("on-failure", ".++++"),
+            ("on-abnormal", "..+++"),
+            ("on-abort", "..+.."),
+            ("on-watchdog", "....+"),
         ] {
             let restart: Restart = text.parse().unwrap();
             assert_eq!(restart.to_string(), text);
-            let mark = |cause| if restart.follows(cause) { 'X' } else { '.' };
+            let mark = |cause| if restart.follows(cause) { '+' } else { '.' };
             let seen: String = causes.into_iter().map(mark).collect();
             assert_eq!(seen, expected, "{text}");
         }
