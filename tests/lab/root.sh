@@ -65,6 +65,8 @@ root_apt_conf() {
 root_settle() {
     local dir=$1
     rm -f "$dir"/etc/apt/apt.conf.d/99mmdebstrap "$dir"/etc/hostname "$dir"/etc/systemd/system/timers.target.wants/*
+    # Tests start the registry with what they want of it.
+    rm -f "$dir"/etc/systemd/system/multi-user.target.wants/docker-registry.service
     rm -rf "$dir"/var/cache/apt/* "$dir"/var/log/*.log
     : >"$dir/etc/resolv.conf"
     : >"$dir/etc/machine-id"
