@@ -67,6 +67,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("healthcheck run", &["unitbox healthcheck run web"]),
     ("image exists", &["unitbox image exists busybox"]),
     (
+        "generate",
+        &["unitbox generate web >/etc/unitbox/web.container && systemctl daemon-reload"],
+    ),
+    (
         "image inspect",
         &["unitbox image inspect --format '{{.Id}}' busybox"],
     ),

@@ -13,6 +13,7 @@ mod exec;
 mod files;
 mod filter;
 mod foreground;
+mod generate;
 mod healthcheck;
 mod images;
 mod info;
@@ -107,6 +108,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, CliError> {
 fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     match verb {
         "events" => events::run(args, host),
+        "generate" => generate::run(args, host),
         "healthcheck" => healthcheck::run(args, host),
         "info" => info::run(args, host),
         "load" => images::load(args, host),

@@ -20,7 +20,6 @@ const VERBS: &[(&str, &str)] = &[
     ("commit", "use buildah commit"),
     ("compose", UNITS),
     ("farm", REMOTE),
-    ("generate", UNITS),
     ("history", "use skopeo inspect --config"),
     ("import", "use buildah from scratch, and buildah add"),
     ("kube", "use podman kube, or kubectl"),

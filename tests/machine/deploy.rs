@@ -170,3 +170,49 @@ fn units_have_what_podmans_have() {
     ];
     assert_eq!(lines, expected, "{text}");
 }
+
+/// The container of a printed file is that of the command line, as the runtime sees it.
+#[test]
+fn a_container_becomes_a_file_that_makes_it_again() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh("mkdir -p /etc/unitbox /opt/data; echo x >/opt/file")
+        .ok();
+    let flags = "--read-only --user 1000:50 --group-add 60 -e 'A=b c' -e 'P=100%n $A' -w /tmp --hostname h --cap-drop all --cap-add CHOWN \
+        --label 'k=v w' --annotation a=b --security-opt no-new-privileges --security-opt mask=/proc/keys --ulimit nofile=64:128 \
+        --sysctl net.ipv4.ip_forward=1 --tmpfs /t:size=1m,ro -v /opt/data:/data:ro -v vol:/vol --mount type=bind,src=/opt/file,dst=/f,ro \
+        --shm-size 1m --stop-signal USR1 --stop-timeout 3 --oom-score-adj 7 --umask 027 --tz UTC --add-host x:192.0.2.1 \
+        --uts private --network none --health-cmd 'test -e /f' --health-interval 1h --log-driver journald --restart always \
+        --cgroup-parent machine.slice --timeout 600";
+    // Files of the run have other paths; what the generator and the command line call the unit is not of the container.
+    let look = "jq -S 'del(.root.path, .linux.cgroupsPath, .hooks, .annotations[\"io.container.manager\"], .annotations[\"created\"], .annotations[\"org.opencontainers.image.created\"])
+        | .mounts |= map(if .source | startswith(\"/run/unitbox/\") then .source |= sub(\"/run/unitbox/[0-9a-f]*\"; \"\") else . end)' \
+        /run/unitbox/$(unitbox inspect -f '{{.Id}}' web)/bundle/config.json";
+    let run = lab.sh(&format!(
+        "unitbox run -d --name web {flags} --rootfs /usr/share/unitbox-lab/busybox:O sh -c 'trap \"exit 0\" USR1; while :; do sleep 1; done' >/dev/null || exit 9
+        {look} >/opt/before; unitbox generate web >/etc/unitbox/web.container || exit 8
+        unitbox verify /etc/unitbox/web.container || exit 7
+        unitbox rm -f -t 0 web >/dev/null; systemctl daemon-reload; systemctl start web || journalctl -u web -o cat
+        {look} >/opt/after; test -s /opt/after || echo nothing; diff /opt/before /opt/after
+        unitbox ps --format '{{{{.Names}}}} {{{{.State}}}}'; systemctl show -P Restart -P Slice web"
+    ));
+    assert_eq!(run.ok(), "web running\nalways\nmachine.slice");
+    // Others are named, and what is Podman's own verb is refused with ours.
+    let other = lab.sh(&format!(
+        "unitbox create --name n --requires web --ipc host {} stamp run >/dev/null; unitbox generate n | grep requires
+        unitbox generate systemd; echo $?; unitbox generate nobody; echo $?",
+        crate::run::ROOTFS
+    ));
+    assert_eq!(other.ok(), "PodmanArgs=--requires=web\n125\n125");
+    assert!(
+        other.err().contains("use unitbox generate CONTAINER"),
+        "{}",
+        other.err()
+    );
+    assert!(
+        other
+            .err()
+            .contains("no container with name or ID \"nobody\""),
+        "{}",
+        other.err()
+    );
+}

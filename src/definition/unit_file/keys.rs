@@ -180,6 +180,15 @@ pub(super) fn meaning(key: &str) -> Option<Meaning> {
     spec.map(|spec| Meaning::Option(spec, Form::Plain))
 }
 
+/// The keys that stand for an option, or for some of its values.
+pub(super) fn of(spec: &OptionSpec) -> Vec<(&'static str, Form)> {
+    let forms = FORMS.iter().filter(|(_, flag, _)| *flag == spec.flag);
+    let own = spec.key.map(|key| (key, Form::Plain));
+    own.into_iter()
+        .chain(forms.map(|(key, _, form)| (*key, *form)))
+        .collect()
+}
+
 /// Every key that a section of a kind may have.
 pub fn known(kind: Kind) -> Vec<&'static str> {
     if kind == Kind::Container {
