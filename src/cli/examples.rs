@@ -68,7 +68,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("image exists", &["unitbox image exists busybox"]),
     (
         "generate",
-        &["unitbox generate web >/etc/unitbox/web.container && systemctl daemon-reload"],
+        &[
+            "unitbox generate web >/etc/unitbox/web.container && systemctl daemon-reload",
+            "podman inspect db | unitbox generate --from-podman - >/etc/unitbox/db.container",
+        ],
     ),
     (
         "image inspect",

@@ -1,9 +1,14 @@
-//! `generate`: the unit file of a container that is there.
+//! `generate`: the unit file of a container that is there, of ours or of Podman's.
 
-use clap::{Arg, ArgMatches, Command};
+mod podman;
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
 use super::{Host, output, targets};
+use crate::definition::Definition;
 use crate::definition::unit_file::render;
 use crate::store;
 
@@ -13,10 +18,25 @@ const PODMANS: [&str; 3] = ["kube", "spec", "systemd"];
 pub(super) fn command() -> Command {
     Command::new("generate")
         .about("Print a .container file that makes a container anew")
-        .arg(Arg::new("container").value_name("CONTAINER").required(true))
+        .arg(
+            Arg::new("from-podman")
+                .long("from-podman")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Of what podman inspect has printed of a container of Podman's; -: standard input"),
+        )
+        .arg(
+            Arg::new("container")
+                .value_name("CONTAINER")
+                .required_unless_present("from-podman")
+                .conflicts_with("from-podman"),
+        )
 }
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    if let Some(path) = args.get_one::<PathBuf>("from-podman") {
+        return print(&podman::definition(path, host)?);
+    }
     let text = args
         .get_one::<String>("container")
         .expect("clap demands one");
@@ -36,7 +56,11 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         Err(error) => Err(CliError::from(error)),
     };
     definition.options.resolve_dependencies(name_of)?;
-    let file = render(&definition).map_err(|error| CliError::Usage(error.to_string()))?;
+    print(&definition)
+}
+
+fn print(definition: &Definition) -> Result<u8, CliError> {
+    let file = render(definition).map_err(|error| CliError::Usage(error.to_string()))?;
     output::print(&file)?;
     Ok(0)
 }

@@ -216,3 +216,28 @@ fn a_container_becomes_a_file_that_makes_it_again() {
         other.err()
     );
 }
+
+/// Podman's own container, by what it tells of it, and what runs then.
+#[test]
+fn a_container_of_podmans_becomes_a_file() {
+    let lab = Lab::boot(Suite::Trixie);
+    let run = lab.sh(
+        "mkdir -p /etc/unitbox /opt/data; echo x >/opt/data/f
+        podman create --name web --network none -e A=b -v /opt/data:/data:ro --workdir /data --rootfs /usr/share/unitbox-lab/busybox stamp run >/dev/null || exit 9
+        podman inspect web | unitbox generate --from-podman - >/etc/unitbox/web.container || exit 8
+        systemctl daemon-reload; systemctl start web || journalctl -u web -o cat
+        unitbox exec web sh -c 'pwd; cat f; echo $A'
+        podman create --name port -p 80:80 --rootfs /usr/share/unitbox-lab/busybox stamp run >/dev/null
+        podman inspect port >/opt/port.json; unitbox generate --from-podman /opt/port.json; echo $?
+        echo '[]' | unitbox generate --from-podman -; echo $?; unitbox generate --from-podman /nowhere; echo $?",
+    );
+    assert_eq!(run.ok(), "/data\nx\nb\n125\n125\n125");
+    let err = run.err();
+    for part in [
+        "container port of Podman's: ",
+        "0 containers, and a file is for one",
+        "/nowhere",
+    ] {
+        assert!(err.contains(part), "{part}: {err}");
+    }
+}
