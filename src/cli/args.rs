@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::error::CliError;
 use super::{
     attach, containers, events, examples, exec, files, healthcheck, info, init, inspect, kill,
-    logs, objects, pause, ps, restart, rm, start, stats, stop, streams, top, trace, verify, wait,
+    logs, objects, pause, ps, pull, restart, rm, start, stats, stop, streams, top, trace, verify, wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -221,6 +221,7 @@ fn image_verbs() -> Vec<Command> {
                     .value_parser(value_parser!(PathBuf))
                     .help("File or directory; without it, standard input"),
             ),
+        pull::command(),
         Command::new("images")
             .about("List images")
             .arg(switch("quiet", Some('q'), "Ids only"))
@@ -238,6 +239,7 @@ fn image_verbs() -> Vec<Command> {
                     .about("End with 0 if the image is there, else with 1")
                     .arg(Arg::new("image").value_name("IMAGE").required(true)),
             )
+            .subcommand(pull::command())
             .subcommand(inspect::command(false)),
     ]
 }
@@ -290,6 +292,7 @@ fn with_options(command: Command) -> Command {
                 .help("Print help"),
         )
         .args(sorted().into_iter().map(option))
+        .args(pull::of_create())
         .arg(toggle(
             "rootfs",
             "Take a directory of the host instead of an image",

@@ -27,6 +27,7 @@ mod output;
 mod pause;
 mod prune;
 mod ps;
+mod pull;
 mod refused;
 mod restart;
 mod rm;
@@ -111,6 +112,7 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "info" => info::run(args, host),
         "load" => images::load(args, host),
         "images" => images::list(args, host),
+        "pull" => pull::run(args, host),
         "rmi" => images::remove(args, host),
         "image" => images::image(args, host),
         "secret" => secret::run(args, host),

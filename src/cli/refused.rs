@@ -34,10 +34,6 @@ const VERBS: &[(&str, &str)] = &[
     ("network", NETWORKS),
     ("play", "use podman kube play"),
     ("pod", PODS),
-    (
-        "pull",
-        "use skopeo copy docker://IMAGE oci-archive:FILE, and load",
-    ),
     ("push", "use skopeo copy"),
     ("save", "use skopeo copy"),
     ("search", "use skopeo list-tags"),
@@ -57,7 +53,6 @@ const VERBS: &[(&str, &str)] = &[
     ("image ls", "use images"),
     ("image mount", "use --mount=type=image"),
     ("image prune", "use rmi"),
-    ("image pull", REGISTRY),
     ("image push", REGISTRY),
     ("image rm", "use rmi"),
     ("image save", "use skopeo copy"),
