@@ -8,7 +8,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::error::CliError;
 use super::{
     attach, containers, events, examples, exec, files, healthcheck, info, init, inspect, kill,
-    logs, objects, pause, ps, pull, restart, rm, start, stats, stop, streams, top, trace, verify, wait,
+    logs, objects, pause, ps, pull, restart, rm, start, stats, stop, streams, top, trace, verify,
+    wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;

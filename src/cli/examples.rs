@@ -70,6 +70,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "image inspect",
         &["unitbox image inspect --format '{{.Id}}' busybox"],
     ),
+    (
+        "image pull",
+        &["unitbox image pull --platform linux/arm64 registry.example/team/web:1"],
+    ),
     ("images", &["unitbox images --quiet --no-trunc"]),
     ("info", &["unitbox info --format json"]),
     (
@@ -84,7 +88,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "load",
         &[
             "unitbox load --input busybox.tar",
-            "skopeo copy docker://busybox oci-archive:busybox.tar && unitbox load -i busybox.tar",
+            "unitbox load < busybox.tar",
         ],
     ),
     (
@@ -101,6 +105,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "unitbox ps --all --filter status=exited",
             "unitbox ps --format '{{.Names}}: {{.Status}}'",
+        ],
+    ),
+    (
+        "pull",
+        &[
+            "unitbox pull registry.example/team/web:1",
+            "unitbox pull --policy newer containers-storage:localhost/built",
         ],
     ),
     ("rename", &["unitbox rename web old-web"]),

@@ -164,7 +164,8 @@ fn request(args: &ArgMatches) -> Result<Request, CliError> {
                 .flatten()
                 .any(|word| word.is_empty());
             if wrong {
-                let text = format!("invalid platform {text:?} for --platform: it is OS/ARCH/VARIANT");
+                let text =
+                    format!("invalid platform {text:?} for --platform: it is OS/ARCH/VARIANT");
                 return Err(CliError::Usage(text));
             }
             given

@@ -60,7 +60,9 @@ pub enum Error {
     #[error("{0}")]
     Pull(String),
     /// There is no skopeo.
-    #[error("skopeo is not installed: images are fetched and sent by it, install the package skopeo")]
+    #[error(
+        "skopeo is not installed: images are fetched and sent by it, install the package skopeo"
+    )]
     NoSkopeo,
     /// The user has had enough.
     #[error("cancelled")]

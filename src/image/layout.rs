@@ -108,11 +108,7 @@ impl Layout {
 
     /// A blob that needs no copy: a file that may be moved away.
     pub(super) fn own_blob(&self, digest: &Digest) -> Option<PathBuf> {
-        let path = self
-            .own
-            .as_ref()?
-            .join("blobs/sha256")
-            .join(digest.hex());
+        let path = self.own.as_ref()?.join("blobs/sha256").join(digest.hex());
         path.exists().then_some(path)
     }
 

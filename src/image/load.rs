@@ -143,10 +143,7 @@ pub(super) struct Load<'a> {
 
 impl<'a> Load<'a> {
     /// Needs the staging lock.
-    pub(super) fn new(
-        store: &'a Images,
-        report: &'a mut dyn FnMut(Progress),
-    ) -> Result<Load<'a>> {
+    pub(super) fn new(store: &'a Images, report: &'a mut dyn FnMut(Progress)) -> Result<Load<'a>> {
         Ok(Load {
             store,
             stage: Stage::new(store)?,

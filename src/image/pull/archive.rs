@@ -37,8 +37,13 @@ pub(super) fn only_name(path: &Path, transport: Transport) -> Result<Option<Stri
             source,
         })?;
         return match images.len() {
-            0 | 1 => Ok(images.into_iter().find_map(|image| image.names?.into_iter().next())),
-            count => refused(what, format!("holds {count} images, name one behind a colon")),
+            0 | 1 => Ok(images
+                .into_iter()
+                .find_map(|image| image.names?.into_iter().next())),
+            count => refused(
+                what,
+                format!("holds {count} images, name one behind a colon"),
+            ),
         };
     }
     let index = document::parse_top(&format!("{what}: {wanted}"), &bytes)?;
@@ -46,7 +51,10 @@ pub(super) fn only_name(path: &Path, transport: Transport) -> Result<Option<Stri
         [one] => Ok(document::archive_name(one.annotations().as_ref()).map(str::to_owned)),
         all => refused(
             what,
-            format!("holds {} images, name one behind a colon, or load it", all.len()),
+            format!(
+                "holds {} images, name one behind a colon, or load it",
+                all.len()
+            ),
         ),
     }
 }

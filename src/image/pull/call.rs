@@ -70,7 +70,8 @@ fn credentials(access: &Access, name: &Reference, stage: &Stage) -> Result<Optio
     };
     if !pair.contains(':') {
         return Err(Error::Pull(
-            "--creds: a password is missing, nobody is asked for it; it is USERNAME:PASSWORD".to_owned(),
+            "--creds: a password is missing, nobody is asked for it; it is USERNAME:PASSWORD"
+                .to_owned(),
         ));
     }
     let registry = name.domain.as_deref().unwrap_or("docker.io");

@@ -72,10 +72,14 @@ impl Images {
         let name = match Origin::parse(text)? {
             Origin::Registry(name) if name.tag.is_none() && name.digest.is_none() => name,
             Origin::Registry(_) => {
-                return Err(Error::Pull(format!("{text}: all tags of a name with a tag or a digest")));
+                return Err(Error::Pull(format!(
+                    "{text}: all tags of a name with a tag or a digest"
+                )));
             }
             Origin::Local { .. } => {
-                return Err(Error::Pull(format!("{text}: all tags of what is no repository")));
+                return Err(Error::Pull(format!(
+                    "{text}: all tags of what is no repository"
+                )));
             }
         };
         let found = ShortNames::load()?.resolve(&name)?;
@@ -131,7 +135,10 @@ impl Images {
         if errors.len() == 1 {
             return here(errors.remove(0));
         }
-        let all: Vec<_> = errors.iter().map(|error| crate::types::chain(error)).collect();
+        let all: Vec<_> = errors
+            .iter()
+            .map(|error| crate::types::chain(error))
+            .collect();
         here(Error::Pull(format!(
             "{} errors occurred while pulling: {}",
             all.len(),

@@ -57,12 +57,17 @@ impl<'a> Fetch<'a> {
         args.extend(call::retries(&self.request.access));
         args.push(origin.for_skopeo().into());
         let mut document = Gather::new(report);
-        self.skopeo.run(args, &self.stage, None, &mut document)?;
+        let looked = self.skopeo.run(args, &self.stage, None, &mut document);
+        looked.map_err(|error| in_words_of_copy(error, origin))?;
         Raw::parse(&origin.for_skopeo(), document.bytes)
     }
 
     /// The tags of a repository.
-    pub(super) fn tags(&self, name: &Reference, report: &mut dyn FnMut(Note)) -> Result<Vec<String>> {
+    pub(super) fn tags(
+        &self,
+        name: &Reference,
+        report: &mut dyn FnMut(Note),
+    ) -> Result<Vec<String>> {
         #[derive(Deserialize)]
         struct Listed {
             #[serde(rename = "Tags")]
@@ -70,7 +75,9 @@ impl<'a> Fetch<'a> {
         }
         let origin = Origin::Registry(name.clone());
         let repository = pulled_name(name);
-        let repository = repository.rsplit_once(':').map_or(&*repository, |(name, _)| name);
+        let repository = repository
+            .rsplit_once(':')
+            .map_or(&*repository, |(name, _)| name);
         let mut args = vec![OsString::from("list-tags")];
         args.extend(call::side(&self.request.access, "", &origin, &self.stage)?);
         args.extend(call::retries(&self.request.access));
@@ -94,12 +101,19 @@ impl<'a> Fetch<'a> {
     ) -> Result<Fetched> {
         let mut args = call::platform(&self.request.platform);
         args.push("copy".into());
-        args.extend(call::side(&self.request.access, "src-", origin, &self.stage)?);
+        args.extend(call::side(
+            &self.request.access,
+            "src-",
+            origin,
+            &self.stage,
+        )?);
         args.extend(call::retries(&self.request.access));
         if raw.is_docker() {
             args.push("--format=v2s2".into());
         }
-        args.push("--dest-oci-accept-uncompressed-layers".into());
+        if raw.is_as_described(origin) {
+            args.push("--dest-oci-accept-uncompressed-layers".into());
+        }
         if self.request.quiet {
             args.push("--quiet".into());
         }
@@ -113,8 +127,22 @@ impl<'a> Fetch<'a> {
         self.skopeo.run(args, &self.stage, terminal, &mut follow)?;
         follow.finish();
         let what = origin.for_skopeo();
-        let id = self.store.take_over(&self.stage, name.clone(), &what, report)?;
+        let id = self
+            .store
+            .take_over(&self.stage, name.clone(), &what, report)?;
         Ok(Fetched { name, id })
+    }
+}
+
+/// `inspect` has a prefix of its own for what `copy`, and Podman, say in another way.
+fn in_words_of_copy(error: Error, origin: &Origin) -> Error {
+    let Error::Pull(text) = error else {
+        return error;
+    };
+    let name = origin.for_skopeo();
+    match text.strip_prefix(&format!("Error parsing image name \"{name}\": ")) {
+        Some(rest) => Error::Pull(format!("initializing source {name}: {rest}")),
+        None => Error::Pull(text),
     }
 }
 
@@ -128,11 +156,19 @@ fn name_of(origin: &Origin) -> Result<Option<String>> {
             image,
         } => (*transport, path, image),
     };
-    let local = |text: &str| text.parse::<Reference>().map(|name| Some(name.local_name()));
+    let local = |text: &str| {
+        text.parse::<Reference>()
+            .map(|name| Some(name.local_name()))
+    };
     match (transport, image) {
         (Transport::Dir, _) => Ok(None),
         (Transport::Storage, _) if path.starts_with('@') => Ok(None),
         (Transport::Storage, _) => path.parse().map(|name: Reference| Some(pulled_name(&name))),
+        // As Podman has it.
+        (Transport::Oci, Some(image)) => image.parse().map(|name: Reference| {
+            let name = name.candidates().pop();
+            Some(name.unwrap_or_else(|| image.clone()))
+        }),
         (_, Some(image)) => local(image),
         (Transport::Oci, None) => Ok(None),
         (Transport::OciArchive | Transport::DockerArchive, None) => {
@@ -169,6 +205,14 @@ impl Raw {
             manifests: own.manifests.into_iter().filter_map(manifest).collect(),
             bytes,
         })
+    }
+
+    /// Whether layers are compressed as the manifest says; one that is made up from an archive says that they are.
+    fn is_as_described(&self, origin: &Origin) -> bool {
+        let Origin::Local { transport, .. } = origin else {
+            return true;
+        };
+        matches!(transport, Transport::Oci | Transport::OciArchive)
     }
 
     fn is_docker(&self) -> bool {
@@ -221,7 +265,10 @@ impl Watcher for Gather<'_> {
     fn output(&mut self, bytes: &[u8]) -> Result<()> {
         self.bytes.extend(bytes);
         if self.bytes.len() as u64 > MAX_DOCUMENT {
-            return refused("what the registry says", format!("larger than {MAX_DOCUMENT} bytes"));
+            return refused(
+                "what the registry says",
+                format!("larger than {MAX_DOCUMENT} bytes"),
+            );
         }
         Ok(())
     }

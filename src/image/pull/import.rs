@@ -1,7 +1,7 @@
 //! From the layout that was fetched into the store.
 
-use super::stage::Stage;
 use super::Note;
+use super::stage::Stage;
 use crate::image::error::{Result, refused};
 use crate::image::layout::Layout;
 use crate::image::load::Load;

@@ -163,7 +163,10 @@ mod tests {
     fn places_as_skopeo_names_them() {
         let digest = format!("sha256:{}", "0a".repeat(32));
         for (given, named) in [
-            ("docker.io/busybox", "docker://docker.io/library/busybox:latest"),
+            (
+                "docker.io/busybox",
+                "docker://docker.io/library/busybox:latest",
+            ),
             ("docker://r:5000/a/b:1", "docker://r:5000/a/b:1"),
             ("r:5000/a", "docker://r:5000/a:latest"),
             ("oci:/a/b", "oci:/a/b"),
@@ -171,7 +174,10 @@ mod tests {
             ("oci-archive:/a.tar:x", "oci-archive:/a.tar:x"),
             ("docker-archive:/a.tar:x/y:1", "docker-archive:/a.tar:x/y:1"),
             ("dir:/a:b", "dir:/a:b"),
-            ("containers-storage:localhost/x:1", "containers-storage:localhost/x:1"),
+            (
+                "containers-storage:localhost/x:1",
+                "containers-storage:localhost/x:1",
+            ),
         ] {
             assert_eq!(skopeo(given), named);
         }

@@ -95,7 +95,11 @@ impl ShortNames {
             None | Some("") => self.mode,
             Some("permissive" | "disabled") => Mode::All,
             Some("enforcing") => Mode::Enforcing,
-            Some(other) => return Err(wrong(format!("invalid value {other:?} for short-name-mode"))),
+            Some(other) => {
+                return Err(wrong(format!(
+                    "invalid value {other:?} for short-name-mode"
+                )));
+            }
         };
         for (name, meaning) in file.aliases {
             match meaning.is_empty() {
@@ -149,7 +153,10 @@ impl ShortNames {
 
     /// The full names that a name without a registry may have here, in order.
     pub(super) fn local(&self, name: &Reference) -> Vec<String> {
-        let alias = self.aliases.get(&name.path).map(|(meaning, _)| meaning.clone());
+        let alias = self
+            .aliases
+            .get(&name.path)
+            .map(|(meaning, _)| meaning.clone());
         let searched = self.registries.iter();
         let searched = searched.map(|registry| format!("{registry}/{}", name.path));
         let meant = alias.into_iter().chain(searched);
@@ -184,7 +191,10 @@ fn drop_ins(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.at("list", dir)?.path();
-        if path.extension().is_some_and(|extension| extension == "conf") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "conf")
+        {
             files.push(path);
         }
     }
@@ -202,7 +212,9 @@ mod tests {
             ..ShortNames::default()
         };
         for file in files {
-            names.add(file, "/main").map_err(|error| error.to_string())?;
+            names
+                .add(file, "/main")
+                .map_err(|error| error.to_string())?;
         }
         let found = names
             .resolve(&name.parse().unwrap())

@@ -66,7 +66,9 @@ impl Skopeo {
     pub(super) fn find() -> Result<Skopeo> {
         let path = std::env::var("PATH").unwrap_or_default();
         let dirs = path.split(':').chain(PATH.split(':'));
-        let mut programs = dirs.filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join("skopeo"));
+        let mut programs = dirs
+            .filter(|dir| dir.starts_with('/'))
+            .map(|dir| Path::new(dir).join("skopeo"));
         let is_program = |path: &PathBuf| {
             fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
         };

@@ -57,7 +57,10 @@ impl Stage {
         let random = random_bytes::<8>().at("draw a name in", &store.images)?;
         let name = format!("{PULLED}{:016x}", u64::from_ne_bytes(random));
         let dir = store.images.join(name);
-        DirBuilder::new().mode(0o700).create(&dir).at("make", &dir)?;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&dir)
+            .at("make", &dir)?;
         let Ok(lock) = open(&dir) else {
             return Ok(None);
         };

@@ -32,7 +32,9 @@ struct Storage {
 
 /// Refuses a store that is not there: skopeo would make one.
 pub(super) fn check(root: &Path) -> Result<()> {
-    let text = FILES.iter().find_map(|file| fs::read_to_string(root.join(file)).ok());
+    let text = FILES
+        .iter()
+        .find_map(|file| fs::read_to_string(root.join(file)).ok());
     let file: File = text
         .and_then(|text| basic_toml::from_str(&text).ok())
         .unwrap_or_default();
@@ -89,16 +91,27 @@ mod tests {
             ]
         );
         assert_eq!(tried("r.x/app"), ["containers-storage:r.x/app:latest"]);
-        assert_eq!(tried("abc123").last().unwrap(), "containers-storage:@abc123");
+        assert_eq!(
+            tried("abc123").last().unwrap(),
+            "containers-storage:@abc123"
+        );
     }
 
     #[test]
     fn no_store_is_made_by_asking() {
         let root = std::env::temp_dir().join(format!("unitbox-storage-{}", std::process::id()));
         fs::create_dir_all(root.join("etc/containers")).unwrap();
-        assert!(check(&root).unwrap_err().to_string().contains("containers/storage"));
+        assert!(
+            check(&root)
+                .unwrap_err()
+                .to_string()
+                .contains("containers/storage")
+        );
         let own = root.join("own");
-        let text = format!("[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\n", own.display());
+        let text = format!(
+            "[storage]\ndriver = \"overlay\"\ngraphroot = \"{}\"\n",
+            own.display()
+        );
         fs::write(root.join(FILES[0]), text).unwrap();
         assert!(check(&root).unwrap_err().to_string().contains("own"));
         fs::create_dir(&own).unwrap();
