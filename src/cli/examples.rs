@@ -88,7 +88,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "load",
         &[
             "unitbox load --input busybox.tar",
-            "unitbox load < busybox.tar",
+            "unitbox load --input ./layout",
         ],
     ),
     (

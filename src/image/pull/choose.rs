@@ -53,9 +53,9 @@ impl Images {
                     policy,
                     request,
                 };
-                self.from_registry(&name, names, search, report)
+                self.try_registries(&name, names, search, report)
             }
-            origin => self.from_place(origin, request, report),
+            origin => self.fetch_from(origin, request, report),
         }
     }
 
@@ -93,12 +93,12 @@ impl Images {
                 tag: Some(tag),
                 ..repository.clone()
             };
-            fetched.push(self.from_candidate(&one, request, report)?);
+            fetched.push(self.fetch_named(&one, request, report)?);
         }
         Ok(fetched)
     }
 
-    fn from_registry(
+    fn try_registries(
         &self,
         name: &Reference,
         names: Result<ShortNames>,
@@ -159,10 +159,10 @@ impl Images {
                 return Ok(local.fetched());
             }
         }
-        self.from_candidate(candidate, search.request, report)
+        self.fetch_named(candidate, search.request, report)
     }
 
-    fn from_candidate(
+    fn fetch_named(
         &self,
         name: &Reference,
         request: &Request,
@@ -179,7 +179,7 @@ impl Images {
         fetch.take(&origin, &raw, report)
     }
 
-    fn from_place(
+    fn fetch_from(
         &self,
         origin: Origin,
         request: &Request,

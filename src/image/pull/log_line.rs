@@ -3,6 +3,8 @@
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
+    /// Nobody has asked.
+    Info,
     /// It goes on.
     Warning,
     /// It has given up.
@@ -57,6 +59,7 @@ fn parse(line: &str) -> Line {
     let level = after("level=").and_then(|rest| rest.split_whitespace().next());
     let level = match level {
         Some("fatal") => Level::Fatal,
+        Some("info" | "debug" | "trace") => Level::Info,
         _ => Level::Warning,
     };
     let text = match after(" msg=") {
@@ -107,6 +110,7 @@ mod tests {
         let text = br#"time="2026-11-29T14:58:27Z" level=warning msg="Failed, retrying in 1s ... (1/1). Error: Get \"http://r/v2/\": refused"
 time="2026-11-29T14:58:28Z" level=fatal msg="no\nsuch \x1b thing"
 time="x" level=fatal msg=word
+time="x" level=info msg="driver"
 something else"#;
         let (first, second) = text.split_at(50);
         let mut found = lines.push(first);
@@ -126,6 +130,7 @@ something else"#;
                 ),
                 (Level::Fatal, "no such \\x1b thing"),
                 (Level::Fatal, "word"),
+                (Level::Info, "driver"),
                 (Level::Warning, "something else"),
             ]
         );

@@ -223,9 +223,10 @@ impl Run<'_> {
     }
 
     fn line(&mut self, Line { level, text }: Line) {
-        if level == Level::Fatal {
-            self.fatal = Some(text);
-            return;
+        match level {
+            Level::Fatal => return self.fatal = Some(text),
+            Level::Info => return,
+            Level::Warning => {}
         }
         self.passed += 1;
         if self.passed <= MOST_LINES {
