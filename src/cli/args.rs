@@ -293,7 +293,6 @@ fn with_options(command: Command) -> Command {
                 .help("Print help"),
         )
         .args(sorted().into_iter().map(option))
-        .args(pull::of_create())
         .arg(toggle(
             "rootfs",
             "Take a directory of the host instead of an image",

@@ -16,7 +16,7 @@ use crate::store;
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let mut wish = args::wish(args, &host.layout)?;
-    pull::ensure(args, host, &mut wish)?;
+    pull::ensure(host, &mut wish)?;
     let systemd = host.systemd()?;
     let site = host.site(&systemd);
     replace(args, site, &wish)?;

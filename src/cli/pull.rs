@@ -1,16 +1,17 @@
 //! `pull`, and the images that `create` and `run` need.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::args::{is_on, toggle};
 use super::error::CliError;
 use super::{Host, output, targets};
 use crate::container::create::Wish;
+use crate::container::pull;
+use crate::definition::PullOptions;
 use crate::image::Images;
-use crate::image::pull::{Access, Fetched, Note, Platform, RETRIES, Request};
+use crate::image::pull::{Access, Note, Request};
 use crate::types::{PullPolicy, parse_duration};
 
 pub(super) fn command() -> Command {
@@ -22,7 +23,7 @@ pub(super) fn command() -> Command {
         .arg(cert_dir())
         .arg(credentials())
         .arg(content_trust())
-        .arg(policy("policy", "always"))
+        .arg(policy())
         .arg(toggle("quiet", "Print nothing but ids").short('q'))
         .arg(
             Arg::new("images")
@@ -30,18 +31,6 @@ pub(super) fn command() -> Command {
                 .num_args(1..)
                 .required(true),
         )
-}
-
-/// The options of `create` and `run`.
-pub(super) fn of_create() -> Vec<Arg> {
-    let mut args = platform();
-    args.extend(access());
-    args.extend([
-        content_trust(),
-        policy("pull", "missing"),
-        toggle("quiet", "Say nothing about an image that is fetched").short('q'),
-    ]);
-    args
 }
 
 fn text(name: &'static str, value: &'static str, help: &'static str) -> Arg {
@@ -68,8 +57,7 @@ pub(super) fn access() -> Vec<Arg> {
             "authfile",
             "FILE",
             "File of passwords (containers-auth.json(5))",
-        )
-        .value_parser(value_parser!(PathBuf)),
+        ),
         text("retry", "COUNT", "How often to try again (3)").value_parser(value_parser!(u32)),
         text(
             "retry-delay",
@@ -86,7 +74,6 @@ pub(super) fn access() -> Vec<Arg> {
 
 pub(super) fn cert_dir() -> Arg {
     text("cert-dir", "DIR", "Directory of certificates and keys")
-        .value_parser(value_parser!(PathBuf))
 }
 
 pub(super) fn credentials() -> Arg {
@@ -104,79 +91,52 @@ pub(super) fn content_trust() -> Arg {
     )
 }
 
-fn policy(name: &'static str, default: &'static str) -> Arg {
+fn policy() -> Arg {
     text(
-        name,
+        "policy",
         "POLICY",
         "When to fetch: always, missing, never or newer",
     )
-    .default_value(default)
+    .default_value("always")
     .value_parser(|text: &str| text.parse::<PullPolicy>())
-    .action(ArgAction::Set)
 }
 
 /// Reads how registries are reached.
 pub(super) fn access_of(args: &ArgMatches) -> Result<Access, CliError> {
-    let path = |name: &str| -> Result<Option<PathBuf>, CliError> {
-        let Ok(Some(path)) = args.try_get_one::<PathBuf>(name) else {
-            return Ok(None);
-        };
-        let shown = format!("--{name} {}", path.display());
-        // skopeo has another working directory.
-        let full = std::path::absolute(path).map_err(CliError::io("find", &shown))?;
-        full.metadata().map_err(CliError::io("read", &shown))?;
-        Ok(Some(full))
-    };
-    let environment = || {
-        let path = std::env::var_os("REGISTRY_AUTH_FILE").filter(|path| !path.is_empty())?;
-        std::path::absolute(path).ok()
-    };
-    let credentials = args.try_get_one::<String>("creds").ok().flatten();
     Ok(Access {
-        authfile: path("authfile")?.or_else(environment),
-        credentials: credentials.cloned(),
-        cert_dir: path("cert-dir")?,
-        tls_verify: args.get_one("tls-verify").copied(),
-        retries: args.get_one("retry").copied().unwrap_or(RETRIES),
-        retry_delay: args.get_one("retry-delay").copied(),
+        cert_dir: match args.get_one::<String>("cert-dir") {
+            Some(path) => Some(pull::readable("--cert-dir", path)?),
+            None => None,
+        },
+        credentials: args.get_one::<String>("creds").cloned(),
+        ..pull::request(&options(args), false)?.access
     })
 }
 
-fn request(args: &ArgMatches) -> Result<Request, CliError> {
-    let get = |name: &str| args.get_one::<String>(name).cloned();
-    let (os, arch, variant) = (get("os"), get("arch"), get("variant"));
-    let platform = match get("platform") {
-        None => Platform { os, arch, variant },
-        Some(_) if os.is_some() || arch.is_some() => {
-            let text = "--platform option can not be specified with --arch or --os";
-            return Err(CliError::Usage(text.to_owned()));
-        }
-        Some(text) => {
-            let mut words = text.splitn(3, '/').map(str::to_owned);
-            let (os, arch) = (words.next(), words.next());
-            let given = Platform {
-                os,
-                arch,
-                variant: words.next().or(variant),
-            };
-            let wrong = [&given.os, &given.arch, &given.variant]
-                .into_iter()
-                .flatten()
-                .any(|word| word.is_empty());
-            if wrong {
-                let text =
-                    format!("invalid platform {text:?} for --platform: it is OS/ARCH/VARIANT");
-                return Err(CliError::Usage(text));
-            }
-            given
-        }
+/// What stands on the command line, as for `run`.
+fn options(args: &ArgMatches) -> PullOptions {
+    let word = |name: &str| {
+        let word = args.try_get_one::<String>(name).ok().flatten();
+        word.cloned()
     };
-    let quiet = is_on(args, "quiet");
+    PullOptions {
+        policy: None,
+        quiet: is_on(args, "quiet"),
+        os: word("os"),
+        arch: word("arch"),
+        variant: word("variant"),
+        platform: word("platform"),
+        authfile: word("authfile"),
+        tls_verify: args.get_one("tls-verify").copied(),
+        retries: args.get_one("retry").copied(),
+        retry_delay: args.get_one("retry-delay").copied(),
+    }
+}
+
+fn request(args: &ArgMatches) -> Result<Request, CliError> {
     Ok(Request {
         access: access_of(args)?,
-        platform,
-        quiet,
-        terminal: !quiet && io::stderr().is_terminal(),
+        ..pull::request(&options(args), io::stderr().is_terminal())?
     })
 }
 
@@ -195,31 +155,15 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
 }
 
 /// Sees to it that the image of a container is here, and puts its full name into the wish.
-pub(super) fn ensure(args: &ArgMatches, host: &Host, wish: &mut Wish) -> Result<(), CliError> {
-    let request = request(args)?;
-    if wish.rootfs {
-        return Ok(());
-    }
-    let policy: PullPolicy = *args.get_one("pull").expect("it has a default");
-    let images = Images::open(&host.layout.state())?;
-    let found = images.obtain(&wish.from, policy, &request, &mut tell)?;
-    wish.from = match found {
-        Fetched {
-            name: Some(name), ..
-        } => name,
-        // What is here is called what the user calls it.
-        Fetched { id, .. } => match images.exists(&wish.from)? {
-            true => return Ok(()),
-            false => id,
-        },
-    };
-    Ok(())
+pub(super) fn ensure(host: &Host, wish: &mut Wish) -> Result<(), CliError> {
+    let terminal = io::stderr().is_terminal();
+    Ok(pull::ensure(&host.layout, wish, terminal, &mut tell)?)
 }
 
 /// Passes on what happens.
 fn tell(note: Note) {
     match note {
-        Note::Line(line) => eprintln!("{line}"),
+        Note::Line(line) | Note::Warning(line) => eprintln!("{line}"),
         note => tracing::debug!(?note, "pulling"),
     }
 }

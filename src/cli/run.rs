@@ -17,7 +17,7 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let keep = streams::inherited_ones(args)?;
     let outputs = streams::attached(args)?;
     let mut wish = args::wish(args, &host.layout)?;
-    pull::ensure(args, host, &mut wish)?;
+    pull::ensure(host, &mut wish)?;
     let systemd = host.systemd()?;
     let site = host.site(&systemd);
     create::replace(args, site, &wish)?;

@@ -274,7 +274,7 @@ impl Watcher for Gather<'_> {
     }
 
     fn warning(&mut self, line: &str) {
-        (self.report)(Note::Line(line.to_owned()));
+        (self.report)(Note::Warning(line.to_owned()));
     }
 
     fn position(&mut self) -> u64 {
@@ -352,7 +352,7 @@ impl Watcher for Follow<'_> {
     }
 
     fn warning(&mut self, line: &str) {
-        (self.report)(Note::Line(line.to_owned()));
+        (self.report)(Note::Warning(line.to_owned()));
     }
 
     fn position(&mut self) -> u64 {

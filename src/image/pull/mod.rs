@@ -101,6 +101,8 @@ pub struct Request {
 pub enum Note {
     /// A line for the user.
     Line(String),
+    /// Something is not as it should be, and it goes on.
+    Warning(String),
     /// So much is here.
     Fetched {
         /// Layers that are whole, and all there are; unknown for an image of several platforms.
