@@ -8,8 +8,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::error::CliError;
 use super::{
     attach, containers, events, examples, exec, files, healthcheck, info, init, inspect, kill,
-    logs, objects, pause, ps, pull, restart, rm, start, stats, stop, streams, top, trace, verify,
-    wait,
+    logs, objects, pause, ps, pull, push, restart, rm, start, stats, stop, streams, top, trace,
+    verify, wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -223,6 +223,7 @@ fn image_verbs() -> Vec<Command> {
                     .help("File or directory; without it, standard input"),
             ),
         pull::command(),
+        push::command(),
         Command::new("images")
             .about("List images")
             .arg(switch("quiet", Some('q'), "Ids only"))
@@ -241,6 +242,7 @@ fn image_verbs() -> Vec<Command> {
                     .arg(Arg::new("image").value_name("IMAGE").required(true)),
             )
             .subcommand(pull::command())
+            .subcommand(push::command())
             .subcommand(inspect::command(false)),
     ]
 }

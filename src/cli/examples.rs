@@ -74,6 +74,10 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "image pull",
         &["unitbox image pull --platform linux/arm64 registry.example/team/web:1"],
     ),
+    (
+        "image push",
+        &["unitbox image push --digestfile digest registry.example/team/web:1"],
+    ),
     ("images", &["unitbox images --quiet --no-trunc"]),
     ("info", &["unitbox info --format json"]),
     (
@@ -112,6 +116,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "unitbox pull registry.example/team/web:1",
             "unitbox pull --policy newer containers-storage:localhost/built",
+        ],
+    ),
+    (
+        "push",
+        &[
+            "unitbox push localhost/web registry.example/team/web:2",
+            "unitbox push --quiet web oci-archive:web.tar",
         ],
     ),
     ("rename", &["unitbox rename web old-web"]),

@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use super::error::CliError;
 use super::listing::{self, Listing};
 use super::template::Value;
-use super::{Host, inspect, output, pull, table, targets};
+use super::{Host, inspect, output, pull, push, table, targets};
 use crate::api::ExitCode;
 use crate::container::stop::Patience;
 use crate::container::{remove, volumes};
@@ -130,6 +130,7 @@ pub(super) fn image(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     match verb {
         "inspect" => return inspect::images(args, host),
         "pull" => return pull::run(args, host),
+        "push" => return push::run(args, host),
         _ => {}
     }
     let name = args.get_one::<String>("image").expect("clap demands one");

@@ -28,6 +28,7 @@ mod pause;
 mod prune;
 mod ps;
 mod pull;
+mod push;
 mod refused;
 mod restart;
 mod rm;
@@ -113,6 +114,7 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "load" => images::load(args, host),
         "images" => images::list(args, host),
         "pull" => pull::run(args, host),
+        "push" => push::run(args, host),
         "rmi" => images::remove(args, host),
         "image" => images::image(args, host),
         "secret" => secret::run(args, host),

@@ -161,7 +161,7 @@ pub(super) fn ensure(host: &Host, wish: &mut Wish) -> Result<(), CliError> {
 }
 
 /// Passes on what happens.
-fn tell(note: Note) {
+pub(super) fn tell(note: Note) {
     match note {
         Note::Line(line) | Note::Warning(line) => eprintln!("{line}"),
         note => tracing::debug!(?note, "pulling"),

@@ -2,7 +2,6 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-const REGISTRY: &str = "use skopeo";
 const NETWORKS: &str =
     "there are no networks of containers yet; use --network=host, none or container:NAME";
 const PODS: &str = "there are no pods; use --network=container:NAME, and a slice (--cgroup-parent)";
@@ -34,7 +33,6 @@ const VERBS: &[(&str, &str)] = &[
     ("network", NETWORKS),
     ("play", "use podman kube play"),
     ("pod", PODS),
-    ("push", "use skopeo copy"),
     ("save", "use skopeo copy"),
     ("search", "use skopeo list-tags"),
     ("tag", "name the image when it is loaded; use skopeo copy"),
@@ -53,7 +51,6 @@ const VERBS: &[(&str, &str)] = &[
     ("image ls", "use images"),
     ("image mount", "use --mount=type=image"),
     ("image prune", "use rmi"),
-    ("image push", REGISTRY),
     ("image rm", "use rmi"),
     ("image save", "use skopeo copy"),
     ("image scp", "use skopeo copy, and scp(1)"),
@@ -218,8 +215,8 @@ mod tests {
                 "commit is not done by unitbox: use buildah commit",
             ),
             (
-                "image push x",
-                "image push is not done by unitbox: use skopeo",
+                "image search x",
+                "image search is not done by unitbox: use skopeo list-tags",
             ),
         ] {
             assert_eq!(said(line).as_deref(), Some(want), "{line}");

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::origin::pulled_name;
 use super::skopeo::{Skopeo, Watcher};
-use super::stage::{LAYOUT, Stage};
+use super::stage::{LAYOUT, Stage, TEMPORARY};
 use super::{Fetched, Note, Origin, Request, Transport, archive, call};
 use crate::image::digest::Digest;
 use crate::image::document::{self, Document, MAX_DOCUMENT};
@@ -285,6 +285,8 @@ impl Watcher for Gather<'_> {
 /// Passes its lines on, and sees how its layout grows.
 pub(super) struct Follow<'a> {
     dir: PathBuf,
+    /// Its temporary files.
+    other: PathBuf,
     /// What was there before.
     known: HashSet<OsString>,
     layers: Option<Vec<Digest>>,
@@ -306,6 +308,7 @@ impl<'a> Follow<'a> {
         let names = fs::read_dir(dir.join("blobs/sha256")).into_iter().flatten();
         Follow {
             known: names.flatten().map(|entry| entry.file_name()).collect(),
+            other: stage.dir.join(TEMPORARY),
             dir,
             layers,
             begun: Vec::new(),
@@ -314,7 +317,7 @@ impl<'a> Follow<'a> {
         }
     }
 
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         if !self.begun.is_empty() {
             self.line();
         }
@@ -358,7 +361,7 @@ impl Watcher for Follow<'_> {
     fn position(&mut self) -> u64 {
         let blobs = self.dir.join("blobs/sha256");
         // Unfinished blobs lie in the layout itself.
-        let bytes = self.bytes_in(&blobs) + self.bytes_in(&self.dir);
+        let bytes = self.bytes_in(&blobs) + self.bytes_in(&self.dir) + self.bytes_in(&self.other);
         let is_there = |layer: &&Digest| blobs.join(layer.hex()).exists();
         let count = |layers: &Vec<Digest>| (layers.iter().filter(is_there).count(), layers.len());
         let note = Note::Fetched {

@@ -16,6 +16,7 @@ mod fetch;
 mod import;
 mod log_line;
 mod origin;
+mod send;
 mod short_names;
 mod skopeo;
 mod stage;
@@ -29,6 +30,7 @@ use std::time::Duration;
 use super::load::Progress;
 
 pub use origin::{Origin, Transport};
+pub use send::SendRequest;
 pub(super) use stage::{PULLED, sweep as sweep_fetched};
 
 /// How often Podman tries again.

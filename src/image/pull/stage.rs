@@ -28,17 +28,26 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Makes one, with every blob of the store in its layout, so that none is fetched again.
-    pub(super) fn new(store: &Images) -> Result<Stage> {
+    /// Makes one without blobs.
+    pub(super) fn empty(store: &Images) -> Result<Stage> {
         let stage = loop {
             if let Some(stage) = Self::make(store)? {
                 break stage;
             }
         };
-        let own = stage.dir.join(LAYOUT).join("blobs/sha256");
-        for dir in [&own, &stage.dir.join(TEMPORARY)] {
+        for dir in [
+            &stage.layout().join("blobs/sha256"),
+            &stage.dir.join(TEMPORARY),
+        ] {
             fs::create_dir_all(dir).at("make", dir)?;
         }
+        Ok(stage)
+    }
+
+    /// Makes one with every blob of the store in its layout, so that none is fetched again.
+    pub(super) fn new(store: &Images) -> Result<Stage> {
+        let stage = Self::empty(store)?;
+        let own = stage.layout().join("blobs/sha256");
         let blobs = store.images.join("blobs/sha256");
         for entry in fs::read_dir(&blobs).at("list", &blobs)? {
             let entry = entry.at("list", &blobs)?;
