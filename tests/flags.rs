@@ -134,13 +134,11 @@ fn the_list_is_whole() {
     }
 }
 
-/// Flags of later versions: images that are pulled, bridge networks,
-/// pods. Nothing else may join them.
+/// Flags of later versions: bridge networks, pods. Nothing else may join them.
 #[test]
 fn only_what_is_for_later_is_put_off() {
-    const LATER: &str = "arch authfile disable-content-trust expose init-ctr ip ip6 mac-address network-alias \
-        os platform pod pod-id-file publish publish-all pull quiet \
-        replace retry retry-delay tls-verify variant";
+    const LATER: &str =
+        "expose init-ctr ip ip6 mac-address network-alias pod pod-id-file publish publish-all";
     let later: BTreeSet<&str> = LATER.split_whitespace().collect();
     for flag in flags() {
         let refused = refusal(&format!("--{}", flag.name)).is_some();

@@ -157,6 +157,11 @@ impl Layout {
         self.run_container(id).join("payload")
     }
 
+    /// What a start that takes its time is at, in words for the unit's status; written again with each step.
+    pub fn progress(&self, id: &ContainerId) -> PathBuf {
+        self.run_container(id).join("progress")
+    }
+
     /// The stop timeout that the next ordered stop uses instead of the container's own.
     pub fn stop_request(&self, id: &ContainerId) -> PathBuf {
         self.run_container(id).join("stop-timeout")

@@ -8,8 +8,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::error::CliError;
 use super::{
     attach, containers, events, examples, exec, files, generate, healthcheck, info, init, inspect,
-    kill, logs, objects, pause, ps, restart, rm, start, stats, stop, streams, top, trace, verify,
-    wait,
+    kill, logs, objects, pause, ps, pull, push, restart, rm, start, stats, stop, streams, top,
+    trace, verify, wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -222,6 +222,8 @@ fn image_verbs() -> Vec<Command> {
                     .value_parser(value_parser!(PathBuf))
                     .help("File or directory; without it, standard input"),
             ),
+        pull::command(),
+        push::command(),
         Command::new("images")
             .about("List images")
             .arg(switch("quiet", Some('q'), "Ids only"))
@@ -239,6 +241,8 @@ fn image_verbs() -> Vec<Command> {
                     .about("End with 0 if the image is there, else with 1")
                     .arg(Arg::new("image").value_name("IMAGE").required(true)),
             )
+            .subcommand(pull::command())
+            .subcommand(push::command())
             .subcommand(inspect::command(false)),
     ]
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 
 use super::error::CliError;
-use super::{Host, args, output};
+use super::{Host, args, output, pull};
 use crate::container::create::Wish;
 use crate::container::stop::Patience;
 use crate::container::{Site, create, remove};
@@ -15,7 +15,8 @@ use crate::definition::Definition;
 use crate::store;
 
 pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
-    let wish = args::wish(args, &host.layout)?;
+    let mut wish = args::wish(args, &host.layout)?;
+    pull::ensure(host, &mut wish)?;
     let systemd = host.systemd()?;
     let site = host.site(&systemd);
     replace(args, site, &wish)?;

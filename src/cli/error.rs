@@ -112,7 +112,7 @@ impl CliError {
             | Self::NoExec(code)
             | Self::Refused { code, .. }
             | Self::Told(code) => *code,
-            Self::Cancelled(_) => 130,
+            Self::Cancelled(_) | Self::Image(image::Error::Cancelled) => 130,
             _ => crate::api::ExitCode::Error.number(),
         }
     }

@@ -77,6 +77,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "image inspect",
         &["unitbox image inspect --format '{{.Id}}' busybox"],
     ),
+    (
+        "image pull",
+        &["unitbox image pull --platform linux/arm64 registry.example/team/web:1"],
+    ),
+    (
+        "image push",
+        &["unitbox image push --digestfile digest registry.example/team/web:1"],
+    ),
     ("images", &["unitbox images --quiet --no-trunc"]),
     ("info", &["unitbox info --format json"]),
     (
@@ -91,7 +99,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "load",
         &[
             "unitbox load --input busybox.tar",
-            "skopeo copy docker://busybox oci-archive:busybox.tar && unitbox load -i busybox.tar",
+            "unitbox load --input ./layout",
         ],
     ),
     (
@@ -108,6 +116,20 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "unitbox ps --all --filter status=exited",
             "unitbox ps --format '{{.Names}}: {{.Status}}'",
+        ],
+    ),
+    (
+        "pull",
+        &[
+            "unitbox pull registry.example/team/web:1",
+            "unitbox pull --policy newer containers-storage:localhost/built",
+        ],
+    ),
+    (
+        "push",
+        &[
+            "unitbox push localhost/web registry.example/team/web:2",
+            "unitbox push --quiet web oci-archive:web.tar",
         ],
     ),
     ("rename", &["unitbox rename web old-web"]),

@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use super::error::CliError;
 use super::listing::{self, Listing};
 use super::template::Value;
-use super::{Host, inspect, output, table, targets};
+use super::{Host, inspect, output, pull, push, table, targets};
 use crate::api::ExitCode;
 use crate::container::stop::Patience;
 use crate::container::{remove, volumes};
@@ -114,8 +114,11 @@ fn row(image: &Image, name: &str, id: String) -> Value {
     Value::fields("images.imageReporter", fields).with_json(Value::fields("", json))
 }
 
-/// Repository and tag of a full name; a port of a registry is no tag.
+/// Repository and tag of a full name; a port of a registry is no tag, nor is a digest.
 fn split(name: &str) -> (String, String) {
+    if let Some((repository, _)) = name.split_once('@') {
+        return (repository.to_owned(), "<none>".to_owned());
+    }
     match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => (repository.to_owned(), tag.to_owned()),
         _ => (name.to_owned(), "<none>".to_owned()),
@@ -124,8 +127,11 @@ fn split(name: &str) -> (String, String) {
 
 pub(super) fn image(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let (verb, args) = args.subcommand().expect("clap demands a verb");
-    if verb == "inspect" {
-        return inspect::images(args, host);
+    match verb {
+        "inspect" => return inspect::images(args, host),
+        "pull" => return pull::run(args, host),
+        "push" => return push::run(args, host),
+        _ => {}
     }
     let name = args.get_one::<String>("image").expect("clap demands one");
     let code = match open(host)?.exists(name)? {

@@ -28,6 +28,8 @@ mod output;
 mod pause;
 mod prune;
 mod ps;
+mod pull;
+mod push;
 mod refused;
 mod restart;
 mod rm;
@@ -113,6 +115,8 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "info" => info::run(args, host),
         "load" => images::load(args, host),
         "images" => images::list(args, host),
+        "pull" => pull::run(args, host),
+        "push" => push::run(args, host),
         "rmi" => images::remove(args, host),
         "image" => images::image(args, host),
         "secret" => secret::run(args, host),

@@ -2,7 +2,6 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-const REGISTRY: &str = "use skopeo";
 const NETWORKS: &str =
     "there are no networks of containers yet; use --network=host, none or container:NAME";
 const PODS: &str = "there are no pods; use --network=container:NAME, and a slice (--cgroup-parent)";
@@ -33,11 +32,6 @@ const VERBS: &[(&str, &str)] = &[
     ("network", NETWORKS),
     ("play", "use podman kube play"),
     ("pod", PODS),
-    (
-        "pull",
-        "use skopeo copy docker://IMAGE oci-archive:FILE, and load",
-    ),
-    ("push", "use skopeo copy"),
     ("save", "use skopeo copy"),
     ("search", "use skopeo list-tags"),
     ("tag", "name the image when it is loaded; use skopeo copy"),
@@ -56,8 +50,6 @@ const VERBS: &[(&str, &str)] = &[
     ("image ls", "use images"),
     ("image mount", "use --mount=type=image"),
     ("image prune", "use rmi"),
-    ("image pull", REGISTRY),
-    ("image push", REGISTRY),
     ("image rm", "use rmi"),
     ("image save", "use skopeo copy"),
     ("image scp", "use skopeo copy, and scp(1)"),
@@ -222,8 +214,8 @@ mod tests {
                 "commit is not done by unitbox: use buildah commit",
             ),
             (
-                "image push x",
-                "image push is not done by unitbox: use skopeo",
+                "image search x",
+                "image search is not done by unitbox: use skopeo list-tags",
             ),
         ] {
             assert_eq!(said(line).as_deref(), Some(want), "{line}");

@@ -6,7 +6,7 @@ use clap::ArgMatches;
 
 use super::create::{self, CidFile};
 use super::error::CliError;
-use super::{Host, args, attach, foreground, output, streams};
+use super::{Host, args, attach, foreground, output, pull, streams};
 use crate::container::attach::Wanted;
 use crate::container::stop::Patience;
 use crate::container::{Site, create as make, remove};
@@ -16,7 +16,8 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     // Before anything of ours has their numbers.
     let keep = streams::inherited_ones(args)?;
     let outputs = streams::attached(args)?;
-    let wish = args::wish(args, &host.layout)?;
+    let mut wish = args::wish(args, &host.layout)?;
+    pull::ensure(host, &mut wish)?;
     let systemd = host.systemd()?;
     let site = host.site(&systemd);
     create::replace(args, site, &wish)?;

@@ -11,7 +11,7 @@ use super::{Host, images, output, prune, select, targets};
 use crate::api::{ExitCode, Payload};
 use crate::container::deploy::{self, Deployment};
 use crate::container::stop::Patience;
-use crate::container::{ContainerError, hold, remove, restore};
+use crate::container::{ContainerError, hold, pull, remove, restore};
 use crate::host::cgroup::UnitCgroup;
 use crate::host::machined;
 use crate::host::world;
@@ -169,7 +169,14 @@ fn settle(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         false => UnitCgroup::enter()
             .map_err(|error| (ExitCode::Error.number(), chain(&error)))
             .and_then(|cgroup| {
-                deploy::settle(&host.layout, &deployment, &cgroup, &mut world::Host).map_err(failed)
+                let mut status = pull::Status::of(&host.layout, deployment.id);
+                let mut report = |note| {
+                    if let Some(warning) = status.tell(note) {
+                        println!("{warning}");
+                    }
+                };
+                let (layout, world) = (&host.layout, &mut world::Host);
+                deploy::settle(layout, &deployment, &cgroup, world, &mut report).map_err(failed)
             }),
     };
     if let Err((code, text)) = settled {

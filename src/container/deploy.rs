@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::create::{self, Wish};
-use super::{ContainerError, cleanup, conf, defaults, dependencies, environment, volumes};
+use super::{ContainerError, cleanup, conf, defaults, dependencies, environment, pull, volumes};
 use crate::api::Layout;
 use crate::definition::mount::MountKind;
 use crate::definition::unit_file::{
@@ -16,6 +16,7 @@ use crate::definition::{ConfFiles, Definition, Deployed, Options, Source, VERSIO
 use crate::host::cgroup::UnitCgroup;
 use crate::host::runtime::Runtime;
 use crate::host::world::World;
+use crate::image::pull::Note;
 use crate::store;
 use crate::types::{ContainerId, ContainerName, UnitName};
 
@@ -46,8 +47,12 @@ pub fn settle(
     deployment: &Deployment,
     cgroup: &UnitCgroup,
     world: &mut dyn World,
+    report: &mut dyn FnMut(Note),
 ) -> Result<(), ContainerError> {
     let mut wish = read(layout, deployment)?;
+    // Nobody reads what skopeo says line by line.
+    wish.options.pull.quiet = true;
+    pull::ensure(layout, &mut wish, false, report)?;
     let (source, _held) = create::settle(layout, &mut wish, false)?;
     name_anonymous(&mut wish.options, deployment.id);
     let mut new = Definition {

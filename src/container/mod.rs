@@ -23,6 +23,7 @@ pub mod observe;
 pub mod pause;
 pub mod prepare;
 pub mod probe;
+pub mod pull;
 pub mod remove;
 pub mod rename;
 pub mod restart;

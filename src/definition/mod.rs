@@ -15,6 +15,7 @@ mod log;
 pub mod mount;
 mod options;
 mod process;
+mod pull;
 pub mod unit_file;
 mod userns;
 
@@ -35,6 +36,7 @@ pub use options::{Arity, OptionSpec, options, refusal};
 pub use process::{
     ConfFiles, Personality, ProcessOptions, Resource, SystemdMode, Ulimit, Umask, parse_ulimit,
 };
+pub use pull::PullOptions;
 pub use userns::{IdRange, UserNamespace, UserOptions};
 
 use crate::types::{
@@ -193,6 +195,9 @@ pub struct Options {
     pub limits: LimitOptions,
     /// Files of containers.conf(5).
     pub conf: ConfFiles,
+    /// How its image is fetched.
+    #[serde(skip)]
+    pub pull: PullOptions,
 }
 
 /// What is wrong with an option's value: one line that names option, value and reason.

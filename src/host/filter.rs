@@ -68,6 +68,7 @@ pub(super) fn run(filter: &Filter, input: &str) -> io::Result<String> {
         .stdout(stdout.as_fd())
         .stderr(stderr.as_fd())
         .own_group()
+        .pdeathsig(libc::SIGKILL)
         .spawn()
         .map_err(io::Error::other)?;
     drop((stdin, stdout, stderr));

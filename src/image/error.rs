@@ -56,6 +56,17 @@ pub enum Error {
     /// No image has this name or id.
     #[error("{0}: image not known")]
     NotFound(String),
+    /// An image was not fetched or sent; what skopeo or the configuration says.
+    #[error("{0}")]
+    Pull(String),
+    /// There is no skopeo.
+    #[error(
+        "skopeo is not installed: images are fetched and sent by it, install the package skopeo"
+    )]
+    NoSkopeo,
+    /// The user has had enough.
+    #[error("cancelled")]
+    Cancelled,
     /// More than one image has an id that begins so.
     #[error("{prefix}: ambiguous image id, it begins {count} images")]
     Ambiguous {

@@ -24,8 +24,10 @@ pub(super) struct Layout {
     root: Root,
     /// For messages.
     name: String,
-    /// Where it is, if it is ours: [`extract`] has verified the blobs, and they may be taken.
-    extracted: Option<PathBuf>,
+    /// Where it is, if it is ours and the blobs may be taken.
+    own: Option<PathBuf>,
+    /// Whether [`extract`] has verified the blobs.
+    verified: bool,
 }
 
 /// An image found in a layout.
@@ -40,20 +42,26 @@ pub(super) struct Candidate {
 impl Layout {
     /// A directory given by the user.
     pub(super) fn open(path: &Path, name: String) -> Result<Layout> {
-        Self::open_as(path, name, None)
+        Self::open_as(path, name, None, false)
     }
 
     /// One that [`extract`] made.
     pub(super) fn open_extracted(path: &Path, name: String) -> Result<Layout> {
-        Self::open_as(path, name, Some(path.to_owned()))
+        Self::open_as(path, name, Some(path.to_owned()), true)
     }
 
-    fn open_as(path: &Path, name: String, extracted: Option<PathBuf>) -> Result<Layout> {
+    /// One that was fetched into a place of ours, by a program that is not trusted to have verified it.
+    pub(super) fn open_fetched(path: &Path, name: String) -> Result<Layout> {
+        Self::open_as(path, name, Some(path.to_owned()), false)
+    }
+
+    fn open_as(path: &Path, name: String, own: Option<PathBuf>, verified: bool) -> Result<Layout> {
         let root = Root::open(path).at("open OCI layout", path)?;
         let layout = Layout {
             root,
             name,
-            extracted,
+            own,
+            verified,
         };
         let marker = layout.small_file("oci-layout")?;
         let version = serde_json::from_slice::<serde_json::Value>(&marker)
@@ -93,13 +101,14 @@ impl Layout {
         Ok(file)
     }
 
-    /// A blob that needs no copy: a verified file that may be moved away.
+    /// Whether the blobs that may be moved away are known to be what they are called.
+    pub(super) fn is_verified(&self) -> bool {
+        self.verified
+    }
+
+    /// A blob that needs no copy: a file that may be moved away.
     pub(super) fn own_blob(&self, digest: &Digest) -> Option<PathBuf> {
-        let path = self
-            .extracted
-            .as_ref()?
-            .join("blobs/sha256")
-            .join(digest.hex());
+        let path = self.own.as_ref()?.join("blobs/sha256").join(digest.hex());
         path.exists().then_some(path)
     }
 

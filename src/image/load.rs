@@ -79,14 +79,8 @@ impl Images {
         report: &mut dyn FnMut(Progress),
     ) -> Result<Vec<Loaded>> {
         let _staging = self.lock_staging()?;
-        let mut load = Load {
-            store: self,
-            stage: Stage::new(self)?,
-            limits,
-            report,
-            blobs: HashMap::new(),
-            layers: HashMap::new(),
-        };
+        let mut load = Load::new(self, report)?;
+        load.limits = limits;
         let layout = load.open(source)?;
         let mut lines = Vec::new();
         let mut loaded: Vec<Loaded> = Vec::new();
@@ -136,7 +130,7 @@ impl Drop for Stage {
 }
 
 /// One load: what is staged so far.
-struct Load<'a> {
+pub(super) struct Load<'a> {
     store: &'a Images,
     stage: Stage,
     limits: Limits,
@@ -147,7 +141,19 @@ struct Load<'a> {
     layers: HashMap<Digest, (PathBuf, u64)>,
 }
 
-impl Load<'_> {
+impl<'a> Load<'a> {
+    /// Needs the staging lock.
+    pub(super) fn new(store: &'a Images, report: &'a mut dyn FnMut(Progress)) -> Result<Load<'a>> {
+        Ok(Load {
+            store,
+            stage: Stage::new(store)?,
+            limits: Limits::default(),
+            report,
+            blobs: HashMap::new(),
+            layers: HashMap::new(),
+        })
+    }
+
     fn open(&self, source: Source<'_>) -> Result<Layout> {
         let (mut file, limits);
         let (stream, name): (&mut dyn Read, String) = match source {
@@ -176,7 +182,11 @@ impl Load<'_> {
     }
 
     /// Stages one image: blobs first, then the layers from the lowest up.
-    fn image(&mut self, layout: &Layout, candidate: Candidate) -> Result<(Listed, String)> {
+    pub(super) fn image(
+        &mut self,
+        layout: &Layout,
+        candidate: Candidate,
+    ) -> Result<(Listed, String)> {
         let name = match &candidate.name {
             Some(name) => Some(name.parse::<Reference>()?.local_name()),
             None => None,
@@ -234,9 +244,12 @@ impl Load<'_> {
         let path = self.stage.blobs.join(digest.hex());
         let (found, length) = match layout.own_blob(&digest) {
             Some(own) => {
+                let found = match layout.is_verified() {
+                    true => (digest.clone(), fs::metadata(&own).at("read", &own)?.len()),
+                    false => measure(layout.blob(&digest)?, descriptor.size(), &own)?,
+                };
                 fs::rename(&own, &path).at("move blob to", &path)?;
-                let about = fs::metadata(&path).at("read", &path)?;
-                (digest.clone(), about.len())
+                found
             }
             None => copy_blob(layout.blob(&digest)?, descriptor.size(), &path)?,
         };
@@ -294,7 +307,7 @@ impl Load<'_> {
     }
 
     /// Puts everything in its place; the index comes last and makes it count.
-    fn commit(&mut self, lines: Vec<Listed>) -> Result<()> {
+    pub(super) fn commit(&mut self, lines: Vec<Listed>) -> Result<()> {
         for (layer, (_, size)) in &self.layers {
             let path = self
                 .stage
@@ -327,6 +340,11 @@ impl Load<'_> {
         self.store
             .write_index(merge(self.store.read_index()?, lines)?)
     }
+}
+
+/// Digest and length.
+fn measure(file: File, limit: u64, path: &Path) -> Result<(Digest, u64)> {
+    Metered::new(file, limit).finish().at("read", path)
 }
 
 /// Gives digest and length of what was copied.

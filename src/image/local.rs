@@ -15,6 +15,7 @@ use super::config::{self, ImageConfig};
 use super::digest::Digest;
 use super::document::{self, Document, MAX_DOCUMENT, REF_NAME};
 use super::error::{At, Error, Result, refused};
+use super::pull::{PULLED, sweep_fetched};
 use super::reference::Reference;
 use super::sweep::remove_tree;
 
@@ -128,12 +129,12 @@ impl Images {
         for dir in [&self.images, &self.layers] {
             for entry in fs::read_dir(dir).at("list", dir)? {
                 let entry = entry.at("list", dir)?;
-                if entry
-                    .file_name()
-                    .as_encoded_bytes()
-                    .starts_with(STAGED.as_bytes())
-                {
+                let name = entry.file_name();
+                let begins = |with: &str| name.as_encoded_bytes().starts_with(with.as_bytes());
+                if begins(STAGED) {
                     remove_any(&entry.path())?;
+                } else if begins(PULLED) {
+                    sweep_fetched(&entry.path())?;
                 }
             }
         }
@@ -344,13 +345,13 @@ impl Images {
 
 fn by_name(reference: &Reference, images: &[Image]) -> Option<(usize, Option<String>)> {
     if let Some(digest) = &reference.digest {
-        let here = |image: &Image| {
-            image.digest == *digest
-                && image
-                    .names
-                    .iter()
-                    .any(|name| reference.has_repository_of(name))
+        // The digest may also be that of the index that it was fetched by, which is in the name then.
+        let is_name_of = |image: &Image, name: &String| {
+            let by_digest = name.split_once('@').map(|(_, digest)| digest);
+            reference.has_repository_of(name)
+                && (image.digest == *digest || by_digest == Some(&digest.to_string()))
         };
+        let here = |image: &Image| image.names.iter().any(|name| is_name_of(image, name));
         return images.iter().position(here).map(|at| (at, None));
     }
     reference.candidates().into_iter().find_map(|full| {

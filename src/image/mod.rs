@@ -22,6 +22,7 @@ mod local;
 mod lower;
 pub(crate) mod meta;
 pub mod overlay;
+pub mod pull;
 pub mod reference;
 mod remove;
 mod sweep;

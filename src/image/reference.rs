@@ -62,10 +62,11 @@ impl Reference {
         self.local_repositories().into_iter().map(tagged).collect()
     }
 
-    /// Whether a full name (`repository:tag`) is in a repository that this reference may mean.
+    /// Whether a full name (`repository:tag` or `repository@digest`) is in a repository that this reference may mean.
     pub fn has_repository_of(&self, full_name: &str) -> bool {
         let repository = full_name
-            .rsplit_once(':')
+            .split_once('@')
+            .or_else(|| full_name.rsplit_once(':'))
             .map_or(full_name, |(left, _)| left);
         self.local_repositories()
             .iter()

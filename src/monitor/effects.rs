@@ -31,6 +31,9 @@ use crate::types::{ExitStatus, NO_RESTART, Signal};
 /// What is at work takes at least this much of the processors from one look to the next, microseconds.
 const AT_WORK: u64 = 10_000;
 
+/// How long a start may take after a step of what it waits for.
+const PROGRESS_TIME: Duration = Duration::from_secs(30);
+
 /// How long a journald that has not read the last lines may hold up the end of a run.
 const JOURNAL_TIME: Duration = Duration::from_secs(1);
 
@@ -273,10 +276,26 @@ impl Monitor {
         let spent = self.context.cgroup.spent();
         // The first look has nothing to compare with.
         if self.spent != 0 && spent.saturating_sub(self.spent) >= AT_WORK {
-            notify::status("starting: the container is still being prepared");
+            if !self.say_progress() {
+                notify::status("starting: the container is still being prepared");
+            }
             notify::extend(time);
         }
         self.spent = spent;
+    }
+
+    /// What the client that settles is at, which lets the start take longer; whether it has said something.
+    pub(super) fn say_progress(&self) -> bool {
+        if !matches!(self.machine.state, State::Preparing { .. }) {
+            return false;
+        }
+        let path = self.context.layout.progress(&self.context.id);
+        let Ok(text) = fs::read_to_string(path) else {
+            return false;
+        };
+        notify::status(&format!("starting: {text}"));
+        notify::extend(PROGRESS_TIME);
+        true
     }
 
     fn say_stopping(&mut self, left: Option<Duration>) {

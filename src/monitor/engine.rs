@@ -368,7 +368,7 @@ impl Monitor {
 
     fn collect_run_dir(&mut self, anything: bool) {
         let (mut recorded, mut asked, mut limited, mut came) = (false, false, false, false);
-        let mut probe = false;
+        let (mut probe, mut progress) = (false, false);
         let limits = &mut self.limits;
         let mut hear = |notice: Notice<'_>| match notice {
             Notice::Written(watch) => {
@@ -379,12 +379,13 @@ impl Monitor {
                 recorded |= name == b"exit";
                 asked |= name == b"stop-timeout";
                 probe |= name == b"probe";
+                progress |= name == b"progress";
                 came |= name.starts_with(LATER.as_bytes());
             }
             Notice::Any => {
                 limits.note(None);
                 (recorded, asked, limited, came) = (true, true, true, true);
-                probe = true;
+                (probe, progress) = (true, true);
             }
         };
         self.notices.read(&mut hear);
@@ -396,6 +397,9 @@ impl Monitor {
         }
         if came {
             self.meet_clients();
+        }
+        if progress {
+            self.say_progress();
         }
         // systemd sends its signal once: a later `stop -t` is told by its file alone.
         if asked

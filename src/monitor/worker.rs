@@ -164,6 +164,9 @@ pub(super) struct OfFile<'a> {
 /// Longest time that it may take to read a unit file and to write its container down.
 const SETTLE_TIME: Duration = Duration::from_secs(60);
 
+/// The same if its image is fetched: the client gives up when nothing is received, and systemd when nothing goes on.
+const PULL_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Lets the client write the container of a unit file down; of one that `runs`, what may change then. It has all that reads options, images and configuration;
 /// with that, this program would be half as large again.
 pub(super) fn settle(of: &OfFile, runs: bool, world: &mut dyn World) -> Result<(), Failure> {
@@ -179,7 +182,7 @@ pub(super) fn settle(of: &OfFile, runs: bool, world: &mut dyn World) -> Result<(
         args,
         // A unit file may name variables of its unit.
         env: std::env::vars().collect(),
-        time: SETTLE_TIME,
+        time: if runs { SETTLE_TIME } else { PULL_TIME },
     };
     let said = world.run_filter(&client, "").map_err(|error| {
         let text = format!("{}: {error}", client.program.display());

@@ -26,6 +26,7 @@ mod id;
 mod journal_text;
 mod notify;
 mod object_name;
+mod pull;
 mod restart;
 mod signal;
 mod size;
@@ -40,6 +41,7 @@ pub use id::{ContainerId, ContainerName, IdError, NameError, UnitName, UnitNameE
 pub use journal_text::fits_journal;
 pub use notify::NotifyMode;
 pub use object_name::{ObjectNameError, SecretName, VolumeName};
+pub use pull::PullPolicy;
 pub use restart::{NO_RESTART, RESTART_VARIABLE, RestartError, RestartPolicy};
 pub use signal::{Signal, SignalError};
 pub use size::{SizeError, parse_size};

@@ -39,6 +39,7 @@ mod notify;
 mod one_stop;
 mod process;
 mod pty_fuzz;
+mod pull;
 mod reload;
 mod restart;
 mod restart_table;

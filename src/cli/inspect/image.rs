@@ -14,7 +14,12 @@ fn text(text: &str) -> Option<Value> {
 /// All that is known of an image.
 pub(super) fn describe(image: &Image) -> Value {
     let config = &image.config;
+    let is_tag = |name: &&String| !name.contains('@');
+    let tags: Vec<String> = image.names.iter().filter(is_tag).cloned().collect();
     let untagged = |name: &String| {
+        if name.contains('@') {
+            return name.clone();
+        }
         let untagged = name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
         format!(
             "{}@{}",
@@ -46,7 +51,7 @@ pub(super) fn describe(image: &Image) -> Value {
     let fields = vec![
         ("Id", image.id.as_str().into()),
         ("Digest", image.digest.to_string().into()),
-        ("RepoTags", Value::list(&image.names)),
+        ("RepoTags", Value::list(&tags)),
         ("RepoDigests", Value::list(image.names.iter().map(untagged))),
         ("Parent", "".into()),
         ("Comment", "".into()),

@@ -17,6 +17,7 @@ mod mount_text;
 mod network;
 mod parse;
 mod process;
+mod pull;
 mod refused;
 mod secret_text;
 #[cfg(test)]
@@ -152,6 +153,7 @@ const AREAS: &[&[OptionSpec]] = &[
     logs::SPECS,
     network::SPECS,
     process::SPECS,
+    pull::SPECS,
     userns::SPECS,
 ];
 

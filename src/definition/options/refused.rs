@@ -11,29 +11,18 @@ const REFUSED: &[(&str, &str)] = &[
 
 const NO_REALTIME: &str = "cgroup version 2 has no realtime limits";
 
-/// Flags of Podman that this version does not know yet: pull, networks and pods.
+/// Flags of Podman that this version does not know yet: networks and pods.
 const NOT_YET: &[&str] = &[
-    "arch",
-    "authfile",
-    "disable-content-trust",
     "expose",
     "init-ctr",
     "ip",
     "ip6",
     "mac-address",
     "network-alias",
-    "os",
-    "platform",
     "pod",
     "pod-id-file",
     "publish",
     "publish-all",
-    "pull",
-    "quiet",
-    "retry",
-    "retry-delay",
-    "tls-verify",
-    "variant",
 ];
 
 /// Why a word of the command line that is no flag of ours is refused: `--gpus=all` gives the reason for `gpus`.

@@ -180,11 +180,14 @@ pub(super) const LIMITS: &[(&str, &str)] = &[
 /// Flags that other tests compare, as they change who prints what, or need words of their own; and one that Podman has
 /// not (`machined`).
 pub(super) const ELSEWHERE: &[&str] = &[
+    "arch",
     "attach",
+    "authfile",
     "cidfile",
     "conmon-pidfile",
     "detach",
     "detach-keys",
+    "disable-content-trust",
     "health-cmd",
     "health-interval",
     "health-log-destination",
@@ -202,12 +205,18 @@ pub(super) const ELSEWHERE: &[&str] = &[
     "init-path",
     "name",
     "no-healthcheck",
+    "os",
     "pidfile",
+    "platform",
     "preserve-fd",
     "preserve-fds",
+    "pull",
+    "quiet",
     "register",
     "replace",
     "restart",
+    "retry",
+    "retry-delay",
     "rmi",
     "rootfs",
     "runtime",
@@ -215,6 +224,8 @@ pub(super) const ELSEWHERE: &[&str] = &[
     "subgidname",
     "subuidname",
     "timeout",
+    "tls-verify",
+    "variant",
 ];
 
 /// Flags that cannot stand together: one makes the other pointless, or Podman refuses the two.
