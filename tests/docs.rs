@@ -18,9 +18,12 @@ fn verbs(command: &Command) -> BTreeSet<String> {
     let all = || command.get_subcommands();
     for verb in all().filter(|verb| !verb.is_hide_set()) {
         let name = verb.get_name();
-        // What may stand behind `container` is described where it stands alone.
-        let alone =
-            |second: &&str| name != "container" || all().all(|verb| verb.get_name() != *second);
+        // What may stand behind `container` or `image` is described where it stands alone, but for two kinds of inspect.
+        let own = |second: &&str| name == "image" && *second == "inspect";
+        let alone = |second: &&str| {
+            let may = ["container", "image"].contains(&name);
+            !may || own(second) || all().all(|verb| verb.get_name() != *second)
+        };
         let below = verb.get_subcommands().filter(|verb| !verb.is_hide_set());
         let below = below.map(Command::get_name);
         let below: Vec<_> = below.filter(alone).collect();
@@ -82,7 +85,7 @@ fn documented_verbs(page: &str, known: &BTreeSet<String>) -> BTreeSet<String> {
     let words = section
         .lines()
         .filter_map(|line| line.strip_prefix(".It Cm "))
-        .filter(|line| !line.starts_with("container Ar "));
+        .filter(|line| !line.starts_with("container Ar ") && !line.starts_with("image Ar "));
     words
         .map(|line| {
             let is_verb =

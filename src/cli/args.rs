@@ -7,8 +7,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
 use super::{
-    attach, containers, events, examples, exec, files, healthcheck, info, init, inspect, kill,
-    logs, objects, pause, ps, restart, rm, start, stats, stop, streams, top, trace, verify, wait,
+    attach, containers, events, examples, exec, files, healthcheck, image, info, init, inspect,
+    kill, logs, objects, pause, ps, restart, rm, start, stats, stop, streams, top, trace, verify,
+    wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -81,6 +82,7 @@ fn grammar(build: Build) -> Command {
         .subcommands(container_verbs(build))
         .subcommand(container(build))
         .subcommands(image_verbs())
+        .subcommands(image::verbs())
         .subcommands(objects::verbs())
         .subcommand(healthcheck::command())
         .subcommands(other_verbs())
@@ -204,7 +206,7 @@ fn behind_container(group: Command, build: Build) -> Command {
 }
 
 fn image_verbs() -> Vec<Command> {
-    let image = || {
+    let images = || {
         Arg::new("images")
             .value_name("IMAGE")
             .num_args(1..)
@@ -229,7 +231,7 @@ fn image_verbs() -> Vec<Command> {
         Command::new("rmi")
             .about("Remove images")
             .arg(switch("force", Some('f'), "Also their containers"))
-            .arg(image()),
+            .arg(images()),
         Command::new("image")
             .about("Verbs on images")
             .subcommand_required(true)
@@ -238,7 +240,8 @@ fn image_verbs() -> Vec<Command> {
                     .about("End with 0 if the image is there, else with 1")
                     .arg(Arg::new("image").value_name("IMAGE").required(true)),
             )
-            .subcommand(inspect::command(false)),
+            .subcommand(inspect::command(false))
+            .subcommands(image::verbs()),
     ]
 }
 

@@ -145,8 +145,19 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "system prune",
         &["unitbox system prune --force --all --volumes"],
     ),
+    (
+        "tag",
+        &["unitbox tag busybox localhost/tools:1 localhost/tools:latest"],
+    ),
     ("top", &["unitbox top web pid user args"]),
     ("unpause", &["unitbox unpause --all"]),
+    (
+        "untag",
+        &[
+            "unitbox untag busybox localhost/tools:1",
+            "unitbox untag busybox",
+        ],
+    ),
     (
         "update",
         &[

@@ -127,6 +127,9 @@ pub(super) fn image(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     if verb == "inspect" {
         return inspect::images(args, host);
     }
+    if let Some(result) = super::image::run(verb, args, host) {
+        return result;
+    }
     let name = args.get_one::<String>("image").expect("clap demands one");
     let code = match open(host)?.exists(name)? {
         true => ExitCode::Success,

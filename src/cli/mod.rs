@@ -14,6 +14,7 @@ mod files;
 mod filter;
 mod foreground;
 mod healthcheck;
+mod image;
 mod images;
 mod info;
 mod init;
@@ -113,6 +114,7 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "images" => images::list(args, host),
         "rmi" => images::remove(args, host),
         "image" => images::image(args, host),
+        "tag" | "untag" => image::run(verb, args, host).expect("it is one of them"),
         "secret" => secret::run(args, host),
         "volume" => volume::run(args, host),
         "system" => system::run(args, host),

@@ -64,6 +64,9 @@ pub enum Error {
         /// How many.
         count: usize,
     },
+    /// An image has no such name.
+    #[error("{0}: tag not known")]
+    NoSuchName(String),
     /// A text that is no image reference.
     #[error("invalid image name {name:?}: {why}")]
     Reference {

@@ -25,6 +25,7 @@ pub mod overlay;
 pub mod reference;
 mod remove;
 mod sweep;
+mod tag;
 pub(crate) mod tar_stream;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 mod build;
 mod hostile;
+mod naming;
 mod store;
 mod unpacking;
 
