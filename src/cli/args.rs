@@ -7,9 +7,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
 use super::{
-    attach, containers, events, examples, exec, files, healthcheck, image, info, init, inspect,
-    kill, logs, objects, pause, ps, restart, rm, start, stats, stop, streams, top, trace, verify,
-    wait,
+    attach, containers, events, examples, exec, files, healthcheck, image, images, info, init,
+    inspect, kill, logs, objects, pause, ps, restart, rm, start, stats, stop, streams, top, trace,
+    verify, wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -206,32 +206,10 @@ fn behind_container(group: Command, build: Build) -> Command {
 }
 
 fn image_verbs() -> Vec<Command> {
-    let images = || {
-        Arg::new("images")
-            .value_name("IMAGE")
-            .num_args(1..)
-            .required(true)
-    };
     vec![
-        Command::new("load")
-            .about("Load images of an OCI archive or layout")
-            .arg(
-                Arg::new("input")
-                    .long("input")
-                    .short('i')
-                    .value_name("FILE")
-                    .value_parser(value_parser!(PathBuf))
-                    .help("File or directory; without it, standard input"),
-            ),
-        Command::new("images")
-            .about("List images")
-            .arg(switch("quiet", Some('q'), "Ids only"))
-            .arg(switch("no-trunc", None, "Do not shorten ids"))
-            .arg(ps::template()),
-        Command::new("rmi")
-            .about("Remove images")
-            .arg(switch("force", Some('f'), "Also their containers"))
-            .arg(images()),
+        images::load_command(),
+        image::list("images"),
+        images::remove_command("rmi"),
         Command::new("image")
             .about("Verbs on images")
             .subcommand_required(true)
@@ -241,6 +219,10 @@ fn image_verbs() -> Vec<Command> {
                     .arg(Arg::new("image").value_name("IMAGE").required(true)),
             )
             .subcommand(inspect::command(false))
+            .subcommand(images::load_command())
+            .subcommand(image::list("ls").visible_alias("list"))
+            .subcommand(images::remove_command("rm"))
+            .subcommand(image::prune())
             .subcommands(image::verbs()),
     ]
 }

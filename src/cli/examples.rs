@@ -70,7 +70,20 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "image inspect",
         &["unitbox image inspect --format '{{.Id}}' busybox"],
     ),
-    ("images", &["unitbox images --quiet --no-trunc"]),
+    ("image load", &["unitbox image load --input busybox.tar"]),
+    ("image ls", &["unitbox image ls --noheading localhost/*"]),
+    (
+        "image prune",
+        &["unitbox image prune --all --force --filter until=24h"],
+    ),
+    ("image rm", &["unitbox image rm busybox"]),
+    (
+        "images",
+        &[
+            "unitbox images --quiet --no-trunc",
+            "unitbox images --filter dangling=true --sort size",
+        ],
+    ),
     ("info", &["unitbox info --format json"]),
     (
         "inspect",
@@ -109,7 +122,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "rm",
         &["unitbox rm web", "unitbox rm --force --volumes --all"],
     ),
-    ("rmi", &["unitbox rmi busybox"]),
+    ("rmi", &["unitbox rmi busybox", "unitbox rmi --all"]),
     (
         "run",
         &[

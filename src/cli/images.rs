@@ -1,26 +1,44 @@
-//! `load`, `images`, `image exists`, `rmi`.
+//! `load`, `rmi`, `image exists`.
 
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 
-use clap::ArgMatches;
+use clap::{Arg, ArgMatches, Command, value_parser};
 
+use super::args::switch;
 use super::error::CliError;
-use super::listing::{self, Listing};
-use super::template::Value;
-use super::{Host, inspect, output, table, targets};
+use super::{Host, inspect, output, targets};
 use crate::api::ExitCode;
 use crate::container::stop::Patience;
 use crate::container::{remove, volumes};
 use crate::definition::{Definition, Source};
-use crate::image::{self, Image, Images, Progress};
+use crate::image::{self, Images, Progress, Removed};
 
 /// podman-rmi(1), "Exit Status": a container uses it.
 const IN_USE: u8 = 2;
 
 fn open(host: &Host) -> Result<Images, CliError> {
     Ok(Images::open(&host.layout.state())?)
+}
+
+/// The grammar of `load`.
+pub(super) fn load_command() -> Command {
+    Command::new("load")
+        .about("Load images of an archive or OCI layout")
+        .arg(
+            Arg::new("input")
+                .long("input")
+                .short('i')
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("File or directory; without it, standard input"),
+        )
+        .arg(switch(
+            "quiet",
+            Some('q'),
+            "For compatibility: only names are printed in any case",
+        ))
 }
 
 pub(super) fn load(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
@@ -45,90 +63,14 @@ pub(super) fn load(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     Ok(0)
 }
 
-pub(super) fn list(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
-    let list = open(host)?.list()?;
-    let whole = args.get_flag("no-trunc");
-    let id = |image: &Image| match whole {
-        true => format!("sha256:{}", image.id),
-        false => image.id.chars().take(12).collect(),
-    };
-    if args.get_flag("quiet") && !args.contains_id("format") {
-        let ids: String = list.iter().map(|image| id(image) + "\n").collect();
-        output::print(&ids)?;
-        return Ok(0);
-    }
-    let mut rows = Vec::new();
-    for image in &list {
-        let unnamed = ["<none>:<none>".to_owned()];
-        let names = match image.names.is_empty() {
-            true => &unnamed[..],
-            false => &image.names,
-        };
-        rows.extend(names.iter().map(|name| row(image, name, id(image))));
-    }
-    listing::print(args, &IMAGES, rows)?;
-    Ok(0)
-}
-
-const IMAGES: Listing = Listing {
-    name: "images",
-    headings: &[
-        ("Containers", "CONTAINERS"),
-        ("Created", "CREATED"),
-        ("CreatedAt", "CREATED AT"),
-        ("CreatedSince", "CREATED"),
-        ("Digest", "DIGEST"),
-        ("ID", "IMAGE ID"),
-        ("Labels", "LABELS"),
-        ("Repository", "REPOSITORY"),
-        ("Size", "SIZE"),
-        ("Tag", "TAG"),
-    ],
-    table: "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.Created}}\t{{.Size}}",
-    indent: "    ",
-};
-
-fn row(image: &Image, name: &str, id: String) -> Value {
-    let (repository, tag) = split(name);
-    let created = image.created.as_deref().unwrap_or_default();
-    let labels = Value::map(&image.config.labels);
-    let json = vec![
-        ("Id", image.id.as_str().into()),
-        ("Digest", image.digest.to_string().into()),
-        ("Names", Value::list(&image.names)),
-        ("CreatedAt", created.into()),
-        ("Size", image.size.into()),
-        ("Labels", labels.clone()),
-    ];
-    let fields = vec![
-        ("ID", id.into()),
-        ("Repository", repository.into()),
-        ("Tag", tag.into()),
-        ("Digest", image.digest.to_string().into()),
-        ("Created", created.into()),
-        ("CreatedAt", created.into()),
-        ("CreatedSince", created.into()),
-        ("Size", table::size(image.size, " ").into()),
-        ("Labels", labels),
-    ];
-    Value::fields("images.imageReporter", fields).with_json(Value::fields("", json))
-}
-
-/// Repository and tag of a full name; a port of a registry is no tag.
-fn split(name: &str) -> (String, String) {
-    match name.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => (repository.to_owned(), tag.to_owned()),
-        _ => (name.to_owned(), "<none>".to_owned()),
-    }
-}
-
 pub(super) fn image(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let (verb, args) = args.subcommand().expect("clap demands a verb");
-    if verb == "inspect" {
-        return inspect::images(args, host);
-    }
-    if let Some(result) = super::image::run(verb, args, host) {
-        return result;
+    match verb {
+        "inspect" => return inspect::images(args, host),
+        "load" => return load(args, host),
+        "rm" => return remove(args, host),
+        "exists" => {}
+        verb => return super::image::run(verb, args, host).expect("clap knows no other verb"),
     }
     let name = args.get_one::<String>("image").expect("clap demands one");
     let code = match open(host)?.exists(name)? {
@@ -138,18 +80,38 @@ pub(super) fn image(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     Ok(code.number())
 }
 
+/// The grammar of `rmi` and `image rm`.
+pub(super) fn remove_command(name: &'static str) -> Command {
+    Command::new(name)
+        .about("Remove images")
+        .arg(switch("all", Some('a'), "All images"))
+        .arg(switch("force", Some('f'), "Also their containers"))
+        .arg(switch("ignore", Some('i'), "What is not there is no error"))
+        .arg(switch(
+            "no-prune",
+            None,
+            "For compatibility: no image has a parent without a name that would go with it",
+        ))
+        .arg(Arg::new("images").value_name("IMAGE").num_args(1..))
+}
+
 pub(super) fn remove(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let images = open(host)?;
-    let force = args.get_flag("force");
-    targets::each(targets::texts(args, "images"), |name| {
-        if force {
-            remove_users(host, &images, name)?;
+    let mut names: Vec<String> = targets::texts(args, "images").map(str::to_owned).collect();
+    let (all, force) = (args.get_flag("all"), args.get_flag("force"));
+    if all {
+        if !names.is_empty() {
+            let text = "when using the --all switch, you may not pass any images names or IDs";
+            return Err(CliError::Usage(text.to_owned()));
         }
-        let users = |id: &str| -> Vec<String> {
-            let of = users_of(host, id).into_iter();
-            of.map(|definition| definition.name.to_string()).collect()
-        };
-        match images.remove(name, force, &users, &HashSet::new()) {
+        names.extend(images.list()?.into_iter().map(|image| image.id));
+    } else if names.is_empty() {
+        let text = "image name or ID must be specified";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    let ignored = force || all || args.get_flag("ignore");
+    targets::each(names.iter().map(String::as_str), |name| {
+        match remove_one(host, &images, name, force, all) {
             Ok(removed) => {
                 for name in removed.untagged {
                     output::say(&format!("Untagged: {name}"))?;
@@ -159,12 +121,32 @@ pub(super) fn remove(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
                     None => Ok(()),
                 }
             }
-            Err(image::Error::NotFound(_)) if force => Ok(()),
-            Err(error @ image::Error::NotFound(_)) => tell(error, ExitCode::Failure.number()),
-            Err(error @ image::Error::InUse { .. }) => tell(error, IN_USE),
-            Err(error) => Err(error.into()),
+            Err(CliError::Image(image::Error::NotFound(_))) if ignored => Ok(()),
+            Err(CliError::Image(error @ image::Error::NotFound(_))) => {
+                tell(error, ExitCode::Failure.number())
+            }
+            Err(CliError::Image(error @ image::Error::InUse { .. })) => tell(error, IN_USE),
+            Err(error) => Err(error),
         }
     })
+}
+
+/// `with_names`: with all its names, also if it is meant by its id.
+fn remove_one(
+    host: &Host,
+    images: &Images,
+    name: &str,
+    force: bool,
+    with_names: bool,
+) -> Result<Removed, CliError> {
+    if force {
+        remove_users(host, images, name)?;
+    }
+    let users = |id: &str| super::image::users(host, id);
+    if with_names && !force {
+        return Ok(images.remove_with_names(name, &users)?);
+    }
+    Ok(images.remove(name, force, &users, &HashSet::new())?)
 }
 
 /// Removes the image of a container that others do not use.
@@ -173,10 +155,7 @@ pub(super) fn remove_of(host: &Host, definition: &Definition) -> Result<(), CliE
         let text = format!("container {}: it has no image", definition.name);
         return Err(CliError::Usage(text));
     };
-    let users = |id: &str| -> Vec<String> {
-        let of = users_of(host, id).into_iter();
-        of.map(|definition| definition.name.to_string()).collect()
-    };
+    let users = |id: &str| super::image::users(host, id);
     open(host)?.remove(name, false, &users, &HashSet::new())?;
     Ok(())
 }
