@@ -65,6 +65,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("healthcheck run", &["unitbox healthcheck run web"]),
+    (
+        "history",
+        &[
+            "unitbox history busybox",
+            "unitbox history --no-trunc --format '{{.CreatedBy}}' busybox",
+        ],
+    ),
     ("image exists", &["unitbox image exists busybox"]),
     (
         "image inspect",

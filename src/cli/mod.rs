@@ -113,7 +113,9 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "load" => images::load(args, host),
         "rmi" => images::remove(args, host),
         "image" => images::image(args, host),
-        "images" | "tag" | "untag" => image::run(verb, args, host).expect("it is one of them"),
+        "history" | "images" | "save" | "tag" | "untag" => {
+            image::run(verb, args, host).expect("it is one of them")
+        }
         "secret" => secret::run(args, host),
         "volume" => volume::run(args, host),
         "system" => system::run(args, host),

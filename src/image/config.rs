@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::digest::Digest;
 use super::error::{Error, Result, refused};
+use super::history::Line;
 
 /// What an image asks of the containers made from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -97,6 +98,22 @@ struct Document {
 struct RootFs {
     #[serde(default, deserialize_with = "null_is_default")]
     diff_ids: Vec<String>,
+}
+
+/// The history in a configuration; none if it has none.
+pub(super) fn history(digest: &Digest, bytes: &[u8]) -> Result<Vec<Line>> {
+    #[derive(Deserialize)]
+    struct Document {
+        #[serde(default, deserialize_with = "null_is_default")]
+        history: Vec<Line>,
+    }
+    match serde_json::from_slice::<Document>(bytes) {
+        Ok(document) => Ok(document.history),
+        Err(source) => Err(Error::Json {
+            what: format!("image configuration {digest}"),
+            source,
+        }),
+    }
 }
 
 /// What the store needs to know of a configuration blob.

@@ -15,6 +15,7 @@ use super::config::{self, ImageConfig};
 use super::digest::Digest;
 use super::document::{self, Document, MAX_DOCUMENT, REF_NAME};
 use super::error::{At, Error, Result, refused};
+use super::history::Line;
 use super::reference::Reference;
 use super::sweep::remove_tree;
 
@@ -220,6 +221,18 @@ impl Images {
         self.layers.join(format!("{}.size", layer.file_name()))
     }
 
+    /// Bytes of a layer, unpacked.
+    pub(super) fn layer_size(&self, layer: &Digest) -> Option<u64> {
+        let text = fs::read_to_string(self.size_path(layer)).ok()?;
+        text.trim().parse().ok()
+    }
+
+    /// The lines of the history that an image's configuration has.
+    pub(super) fn history_lines(&self, id: &str) -> Result<Vec<Line>> {
+        let digest = format!("sha256:{id}").parse()?;
+        config::history(&digest, &self.document(&digest)?)
+    }
+
     /// A document of the store; damage is found by its digest and stays with this image.
     fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.blob_path(digest);
@@ -254,13 +267,7 @@ impl Images {
         let manifest = self.manifest(descriptor)?;
         let id = document::digest(manifest.config())?;
         let parsed = config::parse(&id, &self.document(&id)?)?;
-        let size = |layer| {
-            fs::read_to_string(self.size_path(layer))
-                .ok()?
-                .trim()
-                .parse::<u64>()
-                .ok()
-        };
+        let size = |layer| self.layer_size(layer);
         Ok(Image {
             id: id.hex().to_owned(),
             names: Vec::new(),

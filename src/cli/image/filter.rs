@@ -150,7 +150,12 @@ fn truth(key: &str, value: &str) -> Result<bool, CliError> {
 
 /// When an image was made, microseconds since the epoch.
 pub(super) fn created(image: &Image) -> u64 {
-    image.created.as_deref().and_then(date).unwrap_or(0)
+    moment_of(image.created.as_deref())
+}
+
+/// A time that an image tells, microseconds since the epoch; 0: it tells none.
+pub(super) fn moment_of(text: Option<&str>) -> u64 {
+    text.and_then(date).unwrap_or(0)
 }
 
 impl Condition {

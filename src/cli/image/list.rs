@@ -152,6 +152,11 @@ const IMAGES: Listing = Listing {
         ("Arch", "ARCH"),
         ("Containers", "CONTAINERS"),
         ("Created", "CREATED"),
+        // Podman has no headings for these.
+        ("CreatedAt", "<no value>"),
+        ("CreatedSince", "<no value>"),
+        ("CreatedTime", "<no value>"),
+        ("IsReadOnly", "<no value>"),
         ("Dangling", "DANGLING"),
         ("Digest", "DIGEST"),
         ("History", "HISTORY"),

@@ -1,6 +1,7 @@
 //! Verbs on images, alone or behind `image`.
 
 mod filter;
+mod history;
 mod list;
 mod prune;
 mod tag;
@@ -22,12 +23,15 @@ pub(super) fn users(host: &Host, id: &str) -> Vec<String> {
 
 /// The grammar of the verbs that may stand alone, or behind `image`.
 pub(super) fn verbs() -> Vec<Command> {
-    tag::commands().into()
+    let mut verbs = vec![history::command()];
+    verbs.extend(tag::commands());
+    verbs
 }
 
 /// Runs a verb of [`verbs`]; none: it is another.
 pub(super) fn run(verb: &str, args: &ArgMatches, host: &Host) -> Option<Result<u8, CliError>> {
     Some(match verb {
+        "history" => history::run(args, host),
         "images" | "ls" => list::run(args, host),
         "prune" => prune::run(args, host),
         "tag" => tag::tag(args, host),
