@@ -139,6 +139,14 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "save",
+        &[
+            "unitbox save -o busybox.tar busybox",
+            "unitbox save busybox | ssh host podman load",
+            "unitbox save --format oci-dir -o ./busybox busybox",
+        ],
+    ),
+    (
         "secret create",
         &["unitbox secret create db-pass ./password"],
     ),

@@ -234,7 +234,7 @@ impl Images {
     }
 
     /// A document of the store; damage is found by its digest and stays with this image.
-    fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
+    pub(super) fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.blob_path(digest);
         let mut bytes = Vec::new();
         let file = File::open(&path).at("open", &path)?;
@@ -260,6 +260,14 @@ impl Images {
             Document::Manifest(manifest) => Ok(*manifest),
             Document::Index(_) => refused(what, "is an index"),
         }
+    }
+
+    /// The manifest that the index lists under a digest.
+    pub(super) fn manifest_of(&self, digest: &Digest) -> Result<ImageManifest> {
+        let mut listed = self.read_index()?.into_iter();
+        let line = listed.find(|line| line.digest().is_ok_and(|own| own == *digest));
+        let line = line.ok_or_else(|| Error::NotFound(digest.to_string()))?;
+        self.manifest(&line.manifest)
     }
 
     /// The image behind a line of the index, without its names.

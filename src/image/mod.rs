@@ -13,6 +13,7 @@
 pub(crate) mod compression;
 mod config;
 mod digest;
+mod docker_archive;
 mod document;
 mod error;
 mod history;
@@ -25,6 +26,7 @@ pub(crate) mod meta;
 pub mod overlay;
 pub mod reference;
 mod remove;
+pub mod save;
 mod sweep;
 mod tag;
 pub(crate) mod tar_stream;

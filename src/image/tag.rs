@@ -70,7 +70,8 @@ fn digest_is(line: &Listed, digest: &super::Digest) -> bool {
     line.digest().is_ok_and(|own| own == *digest)
 }
 
-fn full_name(text: &str, no_digest: &'static str) -> Result<String> {
+/// The full name that a text stands for; one with a digest is refused with these words.
+pub(super) fn full_name(text: &str, no_digest: &'static str) -> Result<String> {
     let reference = text.parse::<Reference>()?;
     match reference.digest {
         None => Ok(reference.local_name()),

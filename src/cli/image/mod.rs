@@ -4,6 +4,7 @@ mod filter;
 mod history;
 mod list;
 mod prune;
+mod save;
 mod tag;
 
 use clap::{ArgMatches, Command};
@@ -23,7 +24,7 @@ pub(super) fn users(host: &Host, id: &str) -> Vec<String> {
 
 /// The grammar of the verbs that may stand alone, or behind `image`.
 pub(super) fn verbs() -> Vec<Command> {
-    let mut verbs = vec![history::command()];
+    let mut verbs = vec![history::command(), save::command()];
     verbs.extend(tag::commands());
     verbs
 }
@@ -34,6 +35,7 @@ pub(super) fn run(verb: &str, args: &ArgMatches, host: &Host) -> Option<Result<u
         "history" => history::run(args, host),
         "images" | "ls" => list::run(args, host),
         "prune" => prune::run(args, host),
+        "save" => save::run(args, host),
         "tag" => tag::tag(args, host),
         "untag" => tag::untag(args, host),
         _ => return None,

@@ -3,6 +3,7 @@
 mod build;
 mod hostile;
 mod naming;
+mod saving;
 mod store;
 mod unpacking;
 
