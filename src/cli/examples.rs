@@ -77,7 +77,6 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "image inspect",
         &["unitbox image inspect --format '{{.Id}}' busybox"],
     ),
-    ("image load", &["unitbox image load --input busybox.tar"]),
     ("image ls", &["unitbox image ls --noheading localhost/*"]),
     (
         "image prune",

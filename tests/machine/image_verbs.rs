@@ -188,3 +188,89 @@ fn removal_and_prune_leave_what_is_in_use() {
         assert!(refused.err().contains("is refused: "), "{}", refused.err());
     }
 }
+
+/// There and back by every archive that both know: the id is the same, and it runs.
+#[test]
+fn saved_images_run_with_podman_and_its_own_here() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh(IMAGES).ok();
+    let script = r#"
+        set -e
+        id() { $1 image inspect --format '{{.Id}}' $2; }
+        runs() { $1 run --rm --network=none $2 sh -c 'echo works'; }
+        swap() { # FROM TO FORMAT IMAGE
+            $2 rmi -af >/dev/null
+            $1 save -q --format $3 $4 | $2 load -q
+            [ "$(id $1 $4)" = "$(id $2 $4)" ]
+            [ "$(runs $2 $4)" = works ]
+            [ "$($2 history -q --no-trunc $4 | head -n1)" = "$(id $1 $4)" ]
+        }
+        for format in docker-archive oci-archive; do
+            swap unitbox podman $format b
+            swap podman unitbox $format b
+        done
+        unitbox save -q --format oci-dir -o /opt/dir b
+        podman rmi -af >/dev/null
+        podman load -q -i /opt/dir
+        [ "$(podman images -q --no-trunc)" = "sha256:$(id unitbox b)" ]
+        unitbox save -q --format docker-dir -o /opt/docker b
+        skopeo copy -q dir:/opt/docker oci-archive:/opt/back.tar:localhost/back:1
+        unitbox load -i /opt/back.tar
+        [ "$(id unitbox back:1)" = "$(id unitbox b)" ]
+        unitbox tag b second
+        unitbox save -m -o /opt/two.tar b second 2>/opt/said
+        grep -q '^Copying config sha256:' /opt/said
+        podman rmi -af >/dev/null
+        podman load -q -i /opt/two.tar
+        [ "$(id podman second)" = "$(id unitbox b)" ]
+        echo fine
+    "#;
+    let ran = lab.sh(script);
+    assert!(ran.ok().ends_with("fine"), "{}", ran.err());
+}
+
+#[test]
+fn what_cannot_be_saved_is_refused_and_leaves_nothing() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh("unitbox load -i /usr/share/unitbox-lab/busybox.tar && mkdir /opt/out && cd /opt/out && echo old >old")
+        .ok();
+    for (words, want) in [
+        ("save nope", "nope: image not known"),
+        ("save --format nope busybox", "format value must be one of"),
+        (
+            "save --format oci-archive -o x busybox y",
+            "unsupported format \"oci-archive\"",
+        ),
+        ("save --format oci-dir busybox", "use -o"),
+        ("save --compress -o x busybox", "--compress is refused: "),
+        ("save -o a:b busybox", "should not contain ':'"),
+        (
+            "save -o old busybox",
+            "doesn't support modifying existing images",
+        ),
+        ("save -o . busybox", "is a directory"),
+        ("save -o /nope/x busybox", "/nope/x"),
+        ("save --format oci-dir -o /opt/out busybox", "not empty"),
+        ("save --format oci-dir -o old busybox", "old"),
+        ("save -o x busybox BAD", "invalid image name"),
+    ] {
+        let refused = lab.sh(&format!("cd /opt/out && unitbox {words}"));
+        refused.fails(125);
+        assert!(refused.err().contains(want), "{words}: {}", refused.err());
+        assert_eq!(refused.err().lines().count(), 1, "{}", refused.err());
+    }
+    let terminal = lab.sh("script -qec 'unitbox save busybox' /dev/null");
+    terminal.fails(125);
+    lab.sh("mkdir /opt/full && mount -t tmpfs -o size=64k none /opt/full")
+        .ok();
+    for words in ["-o /opt/full/x", "--format oci-dir -o /opt/full/x"] {
+        let full = lab.sh(&format!("unitbox save -q {words} busybox"));
+        full.fails(125);
+        assert!(full.err().contains("No space left"), "{}", full.err());
+    }
+    let left = lab
+        .sh("ls -A /opt/full; ls -A /opt/out; cat /opt/out/old")
+        .ok();
+    assert_eq!(left, "old\nold");
+    lab.sh("umount /opt/full").ok();
+}
