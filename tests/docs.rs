@@ -19,7 +19,9 @@ fn verbs(command: &Command) -> BTreeSet<String> {
     for verb in all().filter(|verb| !verb.is_hide_set()) {
         let name = verb.get_name();
         // What may stand behind `container` or `image` is described where it stands alone, but where it is another verb.
-        let own = |second: &&str| name == "image" && ["inspect", "rm"].contains(second);
+        let own = |second: &&str| {
+            name == "image" && ["inspect", "mount", "prune", "rm", "unmount"].contains(second)
+        };
         let alone = |second: &&str| {
             let may = ["container", "image"].contains(&name);
             !may || own(second) || all().all(|verb| verb.get_name() != *second)

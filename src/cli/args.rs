@@ -222,7 +222,7 @@ fn image_verbs() -> Vec<Command> {
             .subcommand(images::load_command())
             .subcommand(image::list("ls").visible_alias("list"))
             .subcommand(images::remove_command("rm"))
-            .subcommand(image::prune())
+            .subcommands(image::own_verbs())
             .subcommands(image::verbs()),
     ]
 }

@@ -79,10 +79,15 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("image ls", &["unitbox image ls --noheading localhost/*"]),
     (
+        "image mount",
+        &["unitbox image mount busybox", "unitbox image mount"],
+    ),
+    (
         "image prune",
         &["unitbox image prune --all --force --filter until=24h"],
     ),
     ("image rm", &["unitbox image rm busybox"]),
+    ("image unmount", &["unitbox image unmount --all"]),
     (
         "images",
         &[

@@ -8,12 +8,13 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::args::switch;
 use super::error::CliError;
+use super::image::is_dangling;
 use super::{Host, inspect, output, targets};
 use crate::api::ExitCode;
 use crate::container::stop::Patience;
 use crate::container::{remove, volumes};
 use crate::definition::{Definition, Source};
-use crate::image::{self, Images, Progress, Removed};
+use crate::image::{self, Image, Images, Progress, Removed};
 
 /// podman-rmi(1), "Exit Status": a container uses it.
 const IN_USE: u8 = 2;
@@ -90,7 +91,7 @@ pub(super) fn remove_command(name: &'static str) -> Command {
         .arg(switch(
             "no-prune",
             None,
-            "For compatibility: no image has a parent without a name that would go with it",
+            "Leave images without a name that it was made of",
         ))
         .arg(Arg::new("images").value_name("IMAGE").num_args(1..))
 }
@@ -111,15 +112,21 @@ pub(super) fn remove(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     }
     let ignored = force || all || args.get_flag("ignore");
     targets::each(names.iter().map(String::as_str), |name| {
+        let before = images.list()?;
         match remove_one(host, &images, name, force, all) {
-            Ok(removed) => {
+            Ok(mut removed) => {
+                let gone = removed.deleted.take().into_iter();
+                let gone: Vec<String> = match args.get_flag("no-prune") {
+                    true => gone.collect(),
+                    false => gone
+                        .flat_map(|id| with_parents(host, &images, &before, id))
+                        .collect(),
+                };
                 for name in removed.untagged {
                     output::say(&format!("Untagged: {name}"))?;
                 }
-                match removed.deleted {
-                    Some(id) => output::say(&format!("Deleted: {id}")),
-                    None => Ok(()),
-                }
+                gone.iter()
+                    .try_for_each(|id| output::say(&format!("Deleted: {id}")))
             }
             Err(CliError::Image(image::Error::NotFound(_))) if ignored => Ok(()),
             Err(CliError::Image(error @ image::Error::NotFound(_))) => {
@@ -129,6 +136,28 @@ pub(super) fn remove(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
             Err(error) => Err(error),
         }
     })
+}
+
+/// An image that is gone, and those that it was made of, without a name and of use to nobody: they go, too.
+fn with_parents(host: &Host, images: &Images, before: &[Image], id: String) -> Vec<String> {
+    let mut gone = vec![id];
+    loop {
+        let child = before.iter().find(|image| gone.last() == Some(&image.id));
+        let removed = images.prune(
+            &|image, all| {
+                is_dangling(image, all) && child.is_some_and(|child| image.is_parent_of(child))
+            },
+            &|id| super::image::users(host, id),
+        );
+        match removed.map(|mut removed| removed.pop()) {
+            Ok(Some(parent)) => gone.push(parent.id),
+            Ok(None) => return gone,
+            Err(error) => {
+                tracing::warn!(%error, "images without a name are left for image prune");
+                return gone;
+            }
+        }
+    }
 }
 
 /// `with_names`: with all its names, also if it is meant by its id.
@@ -174,6 +203,7 @@ fn remove_users(host: &Host, images: &Images, name: &str) -> Result<(), CliError
     let Ok(image) = images.resolve(name) else {
         return Ok(());
     };
+    super::image::unmount(host, images, &image.id)?;
     let users = users_of(host, &image.id);
     if users.is_empty() {
         return Ok(());

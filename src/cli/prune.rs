@@ -6,6 +6,7 @@ use clap::{ArgMatches, Command};
 
 use super::error::CliError;
 use super::filter::Filters;
+use super::image::is_dangling;
 use super::moment::date;
 use super::{Host, args, output, ps, size, table};
 use crate::container::observe::State;
@@ -221,7 +222,7 @@ fn remove_images(
 ) -> Result<(), CliError> {
     let images = Images::open(&host.layout.state())?;
     let removed = images.prune(
-        &|image| (all || image.names.is_empty()) && wishes.fit(image),
+        &|image, others| (all || is_dangling(image, others)) && wishes.fit(image),
         &|id| super::image::users(host, id),
     )?;
     for image in removed {

@@ -47,7 +47,6 @@ const VERBS: &[(&str, &str)] = &[
     ("image build", "use buildah build"),
     ("image diff", "use skopeo copy, and diff(1)"),
     ("image import", "use buildah from scratch, and buildah add"),
-    ("image mount", "use --mount=type=image"),
     ("image pull", REGISTRY),
     ("image push", REGISTRY),
     ("image scp", "use skopeo copy, and scp(1)"),
@@ -55,7 +54,6 @@ const VERBS: &[(&str, &str)] = &[
     ("image sign", "use skopeo standalone-sign"),
     ("image tree", "use skopeo inspect"),
     ("image trust", "use policy.json(5)"),
-    ("image unmount", "use --mount=type=image"),
     (
         "system check",
         "records are files that are checked when they are read; use journalctl",

@@ -91,6 +91,8 @@ struct Document {
     os: String,
     rootfs: RootFs,
     #[serde(default, deserialize_with = "null_is_default")]
+    history: Vec<Line>,
+    #[serde(default, deserialize_with = "null_is_default")]
     config: ImageConfig,
 }
 
@@ -100,26 +102,11 @@ struct RootFs {
     diff_ids: Vec<String>,
 }
 
-/// The history in a configuration; none if it has none.
-pub(super) fn history(digest: &Digest, bytes: &[u8]) -> Result<Vec<Line>> {
-    #[derive(Deserialize)]
-    struct Document {
-        #[serde(default, deserialize_with = "null_is_default")]
-        history: Vec<Line>,
-    }
-    match serde_json::from_slice::<Document>(bytes) {
-        Ok(document) => Ok(document.history),
-        Err(source) => Err(Error::Json {
-            what: format!("image configuration {digest}"),
-            source,
-        }),
-    }
-}
-
 /// What the store needs to know of a configuration blob.
 pub(super) struct ConfigBlob {
     pub(super) created: Option<String>,
     pub(super) layers: Vec<Digest>,
+    pub(super) history: Vec<Line>,
     pub(super) config: ImageConfig,
 }
 
@@ -136,6 +123,7 @@ pub(super) fn parse(digest: &Digest, bytes: &[u8]) -> Result<ConfigBlob> {
     let layers = document.rootfs.diff_ids.iter().map(|id| id.parse());
     Ok(ConfigBlob {
         created: document.created,
+        history: document.history,
         layers: layers.collect::<Result<_>>()?,
         config: document.config,
     })

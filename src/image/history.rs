@@ -23,7 +23,7 @@ pub struct Step {
 }
 
 /// A line of `history` of a configuration (OCI image-spec, config.md).
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Line {
     created: Option<String>,
@@ -32,13 +32,24 @@ pub(super) struct Line {
     empty_layer: bool,
 }
 
+impl Image {
+    /// Whether another image is this one and one step more.
+    pub fn is_parent_of(&self, child: &Image) -> bool {
+        let more = child.layers.len().checked_sub(self.layers.len());
+        child.history.len() == self.history.len() + 1
+            && child.history.starts_with(&self.history)
+            && child.layers.starts_with(&self.layers)
+            && more.is_some_and(|more| more <= 1)
+    }
+}
+
 impl Images {
     /// The steps of an image, the last first; those that it does not tell of have a layer only.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn history(&self, image: &Image) -> Result<Vec<Step>> {
-        let lines = self.history_lines(&image.id)?;
+        let lines = image.history.clone();
         let all = self.list()?;
         let mut used: Vec<&str> = Vec::new();
         let mut steps = Vec::new();

@@ -46,6 +46,7 @@ pub struct Image {
     pub config: ImageConfig,
     /// The diffIDs of the layers, the lowest first.
     pub layers: Vec<Digest>,
+    pub(super) history: Vec<Line>,
     layer_store: PathBuf,
 }
 
@@ -227,12 +228,6 @@ impl Images {
         text.trim().parse().ok()
     }
 
-    /// The lines of the history that an image's configuration has.
-    pub(super) fn history_lines(&self, id: &str) -> Result<Vec<Line>> {
-        let digest = format!("sha256:{id}").parse()?;
-        config::history(&digest, &self.document(&digest)?)
-    }
-
     /// A document of the store; damage is found by its digest and stays with this image.
     pub(super) fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.blob_path(digest);
@@ -284,6 +279,7 @@ impl Images {
             size: parsed.layers.iter().filter_map(size).sum(),
             config: parsed.config,
             layers: parsed.layers,
+            history: parsed.history,
             layer_store: self.layers.clone(),
         })
     }

@@ -17,6 +17,7 @@ mod docker_archive;
 mod document;
 mod error;
 mod history;
+pub mod host_mount;
 mod layout;
 mod limits;
 mod load;

@@ -70,7 +70,7 @@ impl Images {
         in_use: &dyn Fn(&str) -> Vec<String>,
     ) -> Result<Removed> {
         let id = self.resolve(name)?.id;
-        let removed = self.prune(&|image| image.id == id, in_use)?;
+        let removed = self.prune(&|image, _| image.id == id, in_use)?;
         let Some(image) = removed.into_iter().next() else {
             let image = self.resolve(&id)?;
             let containers = in_use(&image.id);
@@ -86,22 +86,24 @@ impl Images {
     }
 
     /// Removes the images that are wanted and that nobody uses, with all their names; gives them.
-    /// Whether they are in use is asked when no container can be made of them any more.
+    /// Whether they are in use is asked when no container can be made of them any more. `wanted` also
+    /// gets all images that there are.
     pub fn prune(
         &self,
-        wanted: &dyn Fn(&Image) -> bool,
+        wanted: &dyn Fn(&Image, &[Image]) -> bool,
         in_use: &dyn Fn(&str) -> Vec<String>,
     ) -> Result<Vec<Image>> {
         let _staging = self.lock_staging()?;
         let index = self.lock_index()?;
         let mut listed = self.read_index()?;
         let mut gone: Vec<Image> = Vec::new();
-        for image in self.list()? {
+        let all = self.list()?;
+        for image in &all {
             // It may be there under two manifests.
             let again = gone.iter().any(|other| other.id == image.id);
-            if !again && wanted(&image) && in_use(&image.id).is_empty() {
-                self.forget(&image, &mut listed)?;
-                gone.push(image);
+            if !again && wanted(image, &all) && in_use(&image.id).is_empty() {
+                self.forget(image, &mut listed)?;
+                gone.push(image.clone());
             }
         }
         if gone.is_empty() {

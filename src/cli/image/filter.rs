@@ -1,16 +1,19 @@
 //! `--filter` of images (podman-images(1)).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::cli::error::CliError;
 use crate::cli::filter::until;
 use crate::cli::moment::date;
 use crate::image::{Image, Images, reference};
 use crate::sys::glob;
+use crate::sys::time::Stamp;
 
 /// One condition.
 enum Condition {
     Dangling(bool),
+    Intermediate(bool),
     Label(String, Option<String>),
     /// Images by id, as a name fits them, and a pattern.
     Reference(Option<String>, String),
@@ -22,7 +25,7 @@ enum Condition {
     Before(u64),
     Since(u64),
     Containers(bool),
-    /// What holds of every image or of none: nothing here is read-only, a list, or made in between.
+    /// What holds of every image or of none: nothing here is read-only or a list.
     Always(bool),
 }
 
@@ -52,10 +55,12 @@ impl ImageFilters {
             };
             let bare = key.strip_suffix('!').unwrap_or(key);
             let condition = condition(bare, value, store, now)?;
-            if matches!(condition, Condition::Dangling(_) | Condition::Always(_))
-                && truths
-                    .insert(key.to_owned(), value)
-                    .is_some_and(|old| old != value)
+            if matches!(
+                condition,
+                Condition::Dangling(_) | Condition::Intermediate(_) | Condition::Always(_)
+            ) && truths
+                .insert(key.to_owned(), value)
+                .is_some_and(|old| old != value)
             {
                 return refused(format!(
                     "specifying {key:?} filter more than once with different values is not supported"
@@ -70,14 +75,24 @@ impl ImageFilters {
         Ok(filters)
     }
 
-    /// Whether an image fits; `used` says whether containers have it.
-    pub(in crate::cli) fn fit(&self, image: &Image, used: &dyn Fn(&str) -> bool) -> bool {
+    /// Whether there is a condition of this key.
+    pub(in crate::cli) fn has(&self, key: &str) -> bool {
+        self.by_key.contains_key(key)
+    }
+
+    /// Whether an image, of all that there are, fits; `used` says whether containers have it.
+    pub(in crate::cli) fn fit(
+        &self,
+        image: &Image,
+        all: &[Image],
+        used: &dyn Fn(&str) -> bool,
+    ) -> bool {
         self.by_key.iter().all(|(key, conditions)| {
-            let mut all = conditions.iter().map(|one| one.fits(image, used));
+            let mut fits = conditions.iter().map(|one| one.fits(image, all, used));
             match (key.as_str(), key.ends_with('!')) {
-                (_, true) => all.all(|fits| !fits),
-                ("label", _) => all.all(|fits| fits),
-                _ => all.any(|fits| fits),
+                (_, true) => fits.all(|fits| !fits),
+                ("label", _) => fits.all(|fits| fits),
+                _ => fits.any(|fits| fits),
             }
         })
     }
@@ -98,7 +113,8 @@ fn condition(key: &str, value: &str, store: &Images, now: u64) -> Result<Conditi
     };
     Ok(match key {
         "dangling" => Condition::Dangling(truth(key, value)?),
-        "readonly" | "intermediate" | "manifest" => Condition::Always(!truth(key, value)?),
+        "intermediate" => Condition::Intermediate(truth(key, value)?),
+        "readonly" | "manifest" => Condition::Always(!truth(key, value)?),
         "label" => match value.split_once('=') {
             Some((key, value)) => Condition::Label(key.to_owned(), Some(value.to_owned())),
             None => Condition::Label(value.to_owned(), None),
@@ -148,6 +164,25 @@ fn truth(key: &str, value: &str) -> Result<bool, CliError> {
     }
 }
 
+/// Whether it has no name, and others are made of it.
+pub(in crate::cli) fn is_intermediate(image: &Image, all: &[Image]) -> bool {
+    image.names.is_empty() && all.iter().any(|other| image.is_parent_of(other))
+}
+
+/// Whether it has no name, and nothing is made of it.
+pub(in crate::cli) fn is_dangling(image: &Image, all: &[Image]) -> bool {
+    image.names.is_empty() && !is_intermediate(image, all)
+}
+
+/// RFC 3339 without a fraction, as Go writes it, of microseconds since the epoch.
+pub(super) fn seconds_of(micros: u64) -> String {
+    let stamp = Stamp::local(Duration::from_micros(micros));
+    let text = stamp.as_str();
+    let zone = text.get(text.len().saturating_sub(6)..).unwrap_or_default();
+    let zone = if zone == "+00:00" { "Z" } else { zone };
+    text.split('.').next().unwrap_or_default().to_owned() + zone
+}
+
 /// When an image was made, microseconds since the epoch.
 pub(super) fn created(image: &Image) -> u64 {
     moment_of(image.created.as_deref())
@@ -159,9 +194,10 @@ pub(super) fn moment_of(text: Option<&str>) -> u64 {
 }
 
 impl Condition {
-    fn fits(&self, image: &Image, used: &dyn Fn(&str) -> bool) -> bool {
+    fn fits(&self, image: &Image, all: &[Image], used: &dyn Fn(&str) -> bool) -> bool {
         match self {
-            Self::Dangling(wanted) => image.names.is_empty() == *wanted,
+            Self::Dangling(wanted) => is_dangling(image, all) == *wanted,
+            Self::Intermediate(wanted) => is_intermediate(image, all) == *wanted,
             Self::Label(key, value) => {
                 let own = image.config.labels.get(key);
                 own.is_some_and(|own| value.as_ref().is_none_or(|value| value == own))

@@ -1,17 +1,14 @@
 //! `history`.
 
-use std::time::Duration;
-
 use clap::{Arg, ArgMatches, Command};
 
-use super::filter::moment_of;
+use super::filter::{moment_of, seconds_of};
 use crate::cli::args::{is_on, switch, toggle};
 use crate::cli::error::CliError;
 use crate::cli::prune::now;
 use crate::cli::template::{Template, Value, is_table};
 use crate::cli::{Host, output, ps, table};
 use crate::image::{Images, Step};
-use crate::sys::time::Stamp;
 
 /// What the table shows of a command, at most.
 const WIDEST: usize = 45;
@@ -85,17 +82,8 @@ fn micros(step: &Step) -> u64 {
     moment_of(step.created.as_deref())
 }
 
-/// RFC 3339 without a fraction, as Go writes it.
-fn exact(step: &Step) -> String {
-    let stamp = Stamp::local(Duration::from_micros(micros(step)));
-    let text = stamp.as_str();
-    let zone = text.get(text.len().saturating_sub(6)..).unwrap_or_default();
-    let zone = if zone == "+00:00" { "Z" } else { zone };
-    text.split('.').next().unwrap_or_default().to_owned() + zone
-}
-
 fn row(step: &Step, whole: bool, human: bool, now: u64) -> Value {
-    let exact = exact(step);
+    let exact = seconds_of(micros(step));
     let ago = table::ago(micros(step), now);
     let created = if human { &ago } else { &exact };
     let mut by = step.created_by.clone();
@@ -131,6 +119,6 @@ fn json(step: &Step) -> Value {
     if !step.comment.is_empty() {
         fields.push(("comment", step.comment.as_str().into()));
     }
-    fields.push(("Created", exact(step).into()));
+    fields.push(("Created", seconds_of(micros(step)).into()));
     Value::fields("", fields)
 }

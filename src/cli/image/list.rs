@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::filter::{ImageFilters, created};
+use super::filter::{ImageFilters, created, is_intermediate, seconds_of};
 use crate::cli::args::switch;
 use crate::cli::error::CliError;
 use crate::cli::listing::{self, Listing};
@@ -25,7 +25,7 @@ pub(in crate::cli) fn command(name: &'static str) -> Command {
         .arg(switch(
             "all",
             Some('a'),
-            "For compatibility: every image is shown, as none is between two others",
+            "Also images without a name that others are made of",
         ))
         .arg(switch("digests", None, "Show digests of manifests"))
         .arg(ps::filter().help("Only images for which this holds"))
@@ -82,8 +82,11 @@ pub(in crate::cli) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError
     let filters = ImageFilters::parse(texts, &store, now)?;
     let used = volumes::images_in_use(&host.layout);
     let is_used = |id: &str| used.contains_key(id);
-    let mut images = store.list()?;
-    images.retain(|image| filters.fit(image, &is_used));
+    let all = store.list()?;
+    let mut images = all.clone();
+    let hidden = !args.get_flag("all") && !filters.has("intermediate");
+    images.retain(|image| !(hidden && is_intermediate(image, &all)));
+    images.retain(|image| filters.fit(image, &all, &is_used));
     images.sort_by_key(|image| std::cmp::Reverse(created(image)));
     let whole = args.get_flag("no-trunc");
     let mut lines: Vec<Line<'_>> = images.iter().flat_map(of_image).collect();
@@ -91,7 +94,7 @@ pub(in crate::cli) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError
     if args.get_flag("quiet") && !args.contains_id("format") {
         return quiet(&lines, whole);
     }
-    let rows = lines.iter().map(|line| row(line, whole, &used, now));
+    let rows = lines.iter().map(|line| row(line, &all, whole, &used, now));
     let mut listing = IMAGES;
     if args.get_flag("digests") {
         listing.table =
@@ -190,7 +193,13 @@ fn with_digest(image: &Image) -> Value {
     Value::list(all)
 }
 
-fn row(line: &Line<'_>, whole: bool, used: &HashMap<String, usize>, now: u64) -> Value {
+fn row(
+    line: &Line<'_>,
+    all: &[Image],
+    whole: bool,
+    used: &HashMap<String, usize>,
+    now: u64,
+) -> Value {
     let image = line.image;
     let (repository, tag) = line.split();
     let made = created(image);
@@ -200,10 +209,12 @@ fn row(line: &Line<'_>, whole: bool, used: &HashMap<String, usize>, now: u64) ->
     let or_null = |value: Value, empty: bool| if empty { Value::Null } else { value };
     let labels = Value::map(&image.config.labels);
     let names = Value::list(&image.names);
-    let dangling = image.names.is_empty();
+    let dangling = image.names.is_empty() && !is_intermediate(image, all);
+    let parent = all.iter().find(|other| other.is_parent_of(image));
+    let parent = parent.map_or("", |parent| parent.id.as_str());
     let mut json = vec![
         ("Id", image.id.as_str().into()),
-        ("ParentId", "".into()),
+        ("ParentId", parent.into()),
         ("RepoTags", Value::Null),
         ("RepoDigests", with_digest(image)),
         ("Size", size.clone()),
@@ -219,15 +230,12 @@ fn row(line: &Line<'_>, whole: bool, used: &HashMap<String, usize>, now: u64) ->
         json.push(("Dangling", true.into()));
     }
     json.push(("Digest", image.digest.to_string().into()));
-    if !dangling {
+    if !image.names.is_empty() {
         json.push(("History", names.clone()));
         json.push(("Names", names.clone()));
     }
     json.push(("Created", (made / 1_000_000).into()));
-    json.push((
-        "CreatedAt",
-        image.created.as_deref().unwrap_or_default().into(),
-    ));
+    json.push(("CreatedAt", seconds_of(made).into()));
     let fields = vec![
         ("Repository", repository.into()),
         ("Tag", tag.into()),
@@ -250,7 +258,7 @@ fn row(line: &Line<'_>, whole: bool, used: &HashMap<String, usize>, now: u64) ->
         ("Names", names.clone()),
         ("RepoTags", names),
         ("RepoDigests", with_digest(image)),
-        ("ParentId", "".into()),
+        ("ParentId", parent.into()),
         ("Os", "".into()),
         ("Arch", "".into()),
     ];

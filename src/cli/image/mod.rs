@@ -3,6 +3,7 @@
 mod filter;
 mod history;
 mod list;
+mod mount;
 mod prune;
 mod save;
 mod tag;
@@ -12,14 +13,38 @@ use clap::{ArgMatches, Command};
 use super::Host;
 use super::error::CliError;
 use crate::container::volumes;
+use crate::image::{Images, host_mount};
+use crate::types::chain;
 
+pub(super) use filter::is_dangling;
 pub(super) use list::command as list;
-pub(super) use prune::command as prune;
 
-/// Who uses an image, by name.
+/// Who uses an image: containers, and whoever has it mounted on the host.
 pub(super) fn users(host: &Host, id: &str) -> Vec<String> {
     let users = volumes::image_users(&host.layout, id).into_iter();
-    users.map(|user| user.name.to_string()).collect()
+    let users = users.map(|user| format!("container {}", user.name));
+    users.chain(mounted_at(host, id)).collect()
+}
+
+/// A mount of an image; where nobody knows, it is taken to be there.
+fn mounted_at(host: &Host, id: &str) -> Option<String> {
+    match host_mount::place_of(id, &mount::places(host)) {
+        Ok(place) => place.map(|place| format!("the mount {}", place.display())),
+        Err(error) => Some(chain(&error)),
+    }
+}
+
+/// Takes the mount of an image away, if it has one, whoever uses it.
+pub(super) fn unmount(host: &Host, images: &Images, id: &str) -> Result<(), CliError> {
+    images.unmount(id, &mount::places(host), true)?;
+    Ok(())
+}
+
+/// The grammar of the verbs that there are behind `image` only.
+pub(super) fn own_verbs() -> Vec<Command> {
+    let mut verbs = vec![prune::command()];
+    verbs.extend(mount::commands());
+    verbs
 }
 
 /// The grammar of the verbs that may stand alone, or behind `image`.
@@ -34,6 +59,8 @@ pub(super) fn run(verb: &str, args: &ArgMatches, host: &Host) -> Option<Result<u
     Some(match verb {
         "history" => history::run(args, host),
         "images" | "ls" => list::run(args, host),
+        "mount" => mount::mount(args, host),
+        "unmount" => mount::unmount(args, host),
         "prune" => prune::run(args, host),
         "save" => save::run(args, host),
         "tag" => tag::tag(args, host),

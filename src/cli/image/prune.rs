@@ -2,7 +2,7 @@
 
 use clap::{ArgMatches, Command};
 
-use super::filter::ImageFilters;
+use super::filter::{ImageFilters, is_dangling};
 use crate::cli::args::switch;
 use crate::cli::error::CliError;
 use crate::cli::prune::{is_sure, now};
@@ -52,7 +52,7 @@ pub(in crate::cli) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError
     }
     let used = |id: &str| !volumes::image_users(&host.layout, id).is_empty();
     let removed = store.prune(
-        &|image| (all || image.names.is_empty()) && filters.fit(image, &used),
+        &|image, others| (all || is_dangling(image, others)) && filters.fit(image, others, &used),
         &|id| super::users(host, id),
     )?;
     for image in removed {
