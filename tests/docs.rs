@@ -18,9 +18,14 @@ fn verbs(command: &Command) -> BTreeSet<String> {
     let all = || command.get_subcommands();
     for verb in all().filter(|verb| !verb.is_hide_set()) {
         let name = verb.get_name();
-        // What may stand behind `container` is described where it stands alone.
-        let alone =
-            |second: &&str| name != "container" || all().all(|verb| verb.get_name() != *second);
+        // What may stand behind `container` or `image` is described where it stands alone, but where it is another verb.
+        let own = |second: &&str| {
+            name == "image" && ["inspect", "mount", "prune", "rm", "unmount"].contains(second)
+        };
+        let alone = |second: &&str| {
+            let may = ["container", "image"].contains(&name);
+            !may || own(second) || all().all(|verb| verb.get_name() != *second)
+        };
         let below = verb.get_subcommands().filter(|verb| !verb.is_hide_set());
         let below = below.map(Command::get_name);
         let below: Vec<_> = below.filter(alone).collect();
@@ -82,7 +87,7 @@ fn documented_verbs(page: &str, known: &BTreeSet<String>) -> BTreeSet<String> {
     let words = section
         .lines()
         .filter_map(|line| line.strip_prefix(".It Cm "))
-        .filter(|line| !line.starts_with("container Ar "));
+        .filter(|line| !line.starts_with("container Ar ") && !line.starts_with("image Ar "));
     words
         .map(|line| {
             let is_verb =
@@ -196,8 +201,16 @@ fn the_man_page_gives_every_verb_its_options_and_no_other() {
     let page = read("man/unitbox.1");
     let mut wrong = Vec::new();
     for verb in verbs(&unitbox::cli::command()) {
-        // The first two have a section of their own, `update` has all limits, and `container list` is `ps`.
-        if ["create", "run", "update", "container list"].contains(&verb.as_str()) {
+        // The first two have a section of their own, `update` has all limits, and the rest are others under another name.
+        let special = [
+            "create",
+            "run",
+            "update",
+            "container list",
+            "image ls",
+            "image rm",
+        ];
+        if special.contains(&verb.as_str()) {
             continue;
         }
         let known = own_flags(&command_of(&verb));

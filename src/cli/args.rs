@@ -7,9 +7,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
 use super::{
-    attach, containers, events, examples, exec, files, generate, healthcheck, info, init, inspect,
-    kill, logs, objects, pause, ps, pull, push, restart, rm, start, stats, stop, streams, top,
-    trace, verify, wait,
+    attach, containers, events, examples, exec, files, generate, healthcheck, image, images, info,
+    init, inspect, kill, logs, objects, pause, ps, pull, push, restart, rm, start, stats, stop,
+    streams, top, trace, verify, wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -82,6 +82,7 @@ fn grammar(build: Build) -> Command {
         .subcommands(container_verbs(build))
         .subcommand(container(build))
         .subcommands(image_verbs())
+        .subcommands(image::verbs())
         .subcommands(objects::verbs())
         .subcommand(healthcheck::command())
         .subcommands(other_verbs())
@@ -205,34 +206,12 @@ fn behind_container(group: Command, build: Build) -> Command {
 }
 
 fn image_verbs() -> Vec<Command> {
-    let image = || {
-        Arg::new("images")
-            .value_name("IMAGE")
-            .num_args(1..)
-            .required(true)
-    };
     vec![
-        Command::new("load")
-            .about("Load images of an OCI archive or layout")
-            .arg(
-                Arg::new("input")
-                    .long("input")
-                    .short('i')
-                    .value_name("FILE")
-                    .value_parser(value_parser!(PathBuf))
-                    .help("File or directory; without it, standard input"),
-            ),
+        images::load_command(),
         pull::command(),
         push::command(),
-        Command::new("images")
-            .about("List images")
-            .arg(switch("quiet", Some('q'), "Ids only"))
-            .arg(switch("no-trunc", None, "Do not shorten ids"))
-            .arg(ps::template()),
-        Command::new("rmi")
-            .about("Remove images")
-            .arg(switch("force", Some('f'), "Also their containers"))
-            .arg(image()),
+        image::list("images"),
+        images::remove_command("rmi"),
         Command::new("image")
             .about("Verbs on images")
             .subcommand_required(true)
@@ -243,7 +222,12 @@ fn image_verbs() -> Vec<Command> {
             )
             .subcommand(pull::command())
             .subcommand(push::command())
-            .subcommand(inspect::command(false)),
+            .subcommand(inspect::command(false))
+            .subcommand(images::load_command())
+            .subcommand(image::list("ls").visible_alias("list"))
+            .subcommand(images::remove_command("rm"))
+            .subcommands(image::own_verbs())
+            .subcommands(image::verbs()),
     ]
 }
 

@@ -65,6 +65,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("healthcheck run", &["unitbox healthcheck run web"]),
+    (
+        "history",
+        &[
+            "unitbox history busybox",
+            "unitbox history --no-trunc --format '{{.CreatedBy}}' busybox",
+        ],
+    ),
     ("image exists", &["unitbox image exists busybox"]),
     (
         "generate",
@@ -77,6 +84,15 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "image inspect",
         &["unitbox image inspect --format '{{.Id}}' busybox"],
     ),
+    ("image ls", &["unitbox image ls --noheading localhost/*"]),
+    (
+        "image mount",
+        &["unitbox image mount busybox", "unitbox image mount"],
+    ),
+    (
+        "image prune",
+        &["unitbox image prune --all --force --filter until=24h"],
+    ),
     (
         "image pull",
         &["unitbox image pull --platform linux/arm64 registry.example/team/web:1"],
@@ -85,7 +101,15 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "image push",
         &["unitbox image push --digestfile digest registry.example/team/web:1"],
     ),
-    ("images", &["unitbox images --quiet --no-trunc"]),
+    ("image rm", &["unitbox image rm busybox"]),
+    ("image unmount", &["unitbox image unmount --all"]),
+    (
+        "images",
+        &[
+            "unitbox images --quiet --no-trunc",
+            "unitbox images --filter dangling=true --sort size",
+        ],
+    ),
     ("info", &["unitbox info --format json"]),
     (
         "inspect",
@@ -138,13 +162,21 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "rm",
         &["unitbox rm web", "unitbox rm --force --volumes --all"],
     ),
-    ("rmi", &["unitbox rmi busybox"]),
+    ("rmi", &["unitbox rmi busybox", "unitbox rmi --all"]),
     (
         "run",
         &[
             "unitbox run --rm -it busybox sh",
             "unitbox run -d --name web --memory 64m busybox httpd -f",
             "unitbox run --rm --rootfs /srv/tree sh -c 'exit 7'",
+        ],
+    ),
+    (
+        "save",
+        &[
+            "unitbox save -o busybox.tar busybox",
+            "unitbox save busybox | ssh host podman load",
+            "unitbox save --format oci-dir -o ./busybox busybox",
         ],
     ),
     (
@@ -174,8 +206,19 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "system prune",
         &["unitbox system prune --force --all --volumes"],
     ),
+    (
+        "tag",
+        &["unitbox tag busybox localhost/tools:1 localhost/tools:latest"],
+    ),
     ("top", &["unitbox top web pid user args"]),
     ("unpause", &["unitbox unpause --all"]),
+    (
+        "untag",
+        &[
+            "unitbox untag busybox localhost/tools:1",
+            "unitbox untag busybox",
+        ],
+    ),
     (
         "update",
         &[

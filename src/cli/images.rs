@@ -1,26 +1,45 @@
-//! `load`, `images`, `image exists`, `rmi`.
+//! `load`, `rmi`, `image exists`.
 
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 
-use clap::ArgMatches;
+use clap::{Arg, ArgMatches, Command, value_parser};
 
+use super::args::switch;
 use super::error::CliError;
-use super::listing::{self, Listing};
-use super::template::Value;
-use super::{Host, inspect, output, pull, push, table, targets};
+use super::image::is_dangling;
+use super::{Host, inspect, output, pull, push, targets};
 use crate::api::ExitCode;
 use crate::container::stop::Patience;
 use crate::container::{remove, volumes};
 use crate::definition::{Definition, Source};
-use crate::image::{self, Image, Images, Progress};
+use crate::image::{self, Image, Images, Progress, Removed};
 
 /// podman-rmi(1), "Exit Status": a container uses it.
 const IN_USE: u8 = 2;
 
 fn open(host: &Host) -> Result<Images, CliError> {
     Ok(Images::open(&host.layout.state())?)
+}
+
+/// The grammar of `load`.
+pub(super) fn load_command() -> Command {
+    Command::new("load")
+        .about("Load images of an archive or OCI layout")
+        .arg(
+            Arg::new("input")
+                .long("input")
+                .short('i')
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("File or directory; without it, standard input"),
+        )
+        .arg(switch(
+            "quiet",
+            Some('q'),
+            "For compatibility: only names are printed in any case",
+        ))
 }
 
 pub(super) fn load(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
@@ -45,93 +64,16 @@ pub(super) fn load(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     Ok(0)
 }
 
-pub(super) fn list(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
-    let list = open(host)?.list()?;
-    let whole = args.get_flag("no-trunc");
-    let id = |image: &Image| match whole {
-        true => format!("sha256:{}", image.id),
-        false => image.id.chars().take(12).collect(),
-    };
-    if args.get_flag("quiet") && !args.contains_id("format") {
-        let ids: String = list.iter().map(|image| id(image) + "\n").collect();
-        output::print(&ids)?;
-        return Ok(0);
-    }
-    let mut rows = Vec::new();
-    for image in &list {
-        let unnamed = ["<none>:<none>".to_owned()];
-        let names = match image.names.is_empty() {
-            true => &unnamed[..],
-            false => &image.names,
-        };
-        rows.extend(names.iter().map(|name| row(image, name, id(image))));
-    }
-    listing::print(args, &IMAGES, rows)?;
-    Ok(0)
-}
-
-const IMAGES: Listing = Listing {
-    name: "images",
-    headings: &[
-        ("Containers", "CONTAINERS"),
-        ("Created", "CREATED"),
-        ("CreatedAt", "CREATED AT"),
-        ("CreatedSince", "CREATED"),
-        ("Digest", "DIGEST"),
-        ("ID", "IMAGE ID"),
-        ("Labels", "LABELS"),
-        ("Repository", "REPOSITORY"),
-        ("Size", "SIZE"),
-        ("Tag", "TAG"),
-    ],
-    table: "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.Created}}\t{{.Size}}",
-    indent: "    ",
-};
-
-fn row(image: &Image, name: &str, id: String) -> Value {
-    let (repository, tag) = split(name);
-    let created = image.created.as_deref().unwrap_or_default();
-    let labels = Value::map(&image.config.labels);
-    let json = vec![
-        ("Id", image.id.as_str().into()),
-        ("Digest", image.digest.to_string().into()),
-        ("Names", Value::list(&image.names)),
-        ("CreatedAt", created.into()),
-        ("Size", image.size.into()),
-        ("Labels", labels.clone()),
-    ];
-    let fields = vec![
-        ("ID", id.into()),
-        ("Repository", repository.into()),
-        ("Tag", tag.into()),
-        ("Digest", image.digest.to_string().into()),
-        ("Created", created.into()),
-        ("CreatedAt", created.into()),
-        ("CreatedSince", created.into()),
-        ("Size", table::size(image.size, " ").into()),
-        ("Labels", labels),
-    ];
-    Value::fields("images.imageReporter", fields).with_json(Value::fields("", json))
-}
-
-/// Repository and tag of a full name; a port of a registry is no tag, nor is a digest.
-fn split(name: &str) -> (String, String) {
-    if let Some((repository, _)) = name.split_once('@') {
-        return (repository.to_owned(), "<none>".to_owned());
-    }
-    match name.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => (repository.to_owned(), tag.to_owned()),
-        _ => (name.to_owned(), "<none>".to_owned()),
-    }
-}
-
 pub(super) fn image(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let (verb, args) = args.subcommand().expect("clap demands a verb");
     match verb {
         "inspect" => return inspect::images(args, host),
         "pull" => return pull::run(args, host),
         "push" => return push::run(args, host),
-        _ => {}
+        "load" => return load(args, host),
+        "rm" => return remove(args, host),
+        "exists" => {}
+        verb => return super::image::run(verb, args, host).expect("clap knows no other verb"),
     }
     let name = args.get_one::<String>("image").expect("clap demands one");
     let code = match open(host)?.exists(name)? {
@@ -141,33 +83,101 @@ pub(super) fn image(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     Ok(code.number())
 }
 
+/// The grammar of `rmi` and `image rm`.
+pub(super) fn remove_command(name: &'static str) -> Command {
+    Command::new(name)
+        .about("Remove images")
+        .arg(switch("all", Some('a'), "All images"))
+        .arg(switch("force", Some('f'), "Also their containers"))
+        .arg(switch("ignore", Some('i'), "What is not there is no error"))
+        .arg(switch(
+            "no-prune",
+            None,
+            "Leave images without a name that it was made of",
+        ))
+        .arg(Arg::new("images").value_name("IMAGE").num_args(1..))
+}
+
 pub(super) fn remove(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let images = open(host)?;
-    let force = args.get_flag("force");
-    targets::each(targets::texts(args, "images"), |name| {
-        if force {
-            remove_users(host, &images, name)?;
+    let mut names: Vec<String> = targets::texts(args, "images").map(str::to_owned).collect();
+    let (all, force) = (args.get_flag("all"), args.get_flag("force"));
+    if all {
+        if !names.is_empty() {
+            let text = "when using the --all switch, you may not pass any images names or IDs";
+            return Err(CliError::Usage(text.to_owned()));
         }
-        let users = |id: &str| -> Vec<String> {
-            let of = users_of(host, id).into_iter();
-            of.map(|definition| definition.name.to_string()).collect()
-        };
-        match images.remove(name, force, &users, &HashSet::new()) {
-            Ok(removed) => {
+        names.extend(images.list()?.into_iter().map(|image| image.id));
+    } else if names.is_empty() {
+        let text = "image name or ID must be specified";
+        return Err(CliError::Usage(text.to_owned()));
+    }
+    let ignored = force || all || args.get_flag("ignore");
+    targets::each(names.iter().map(String::as_str), |name| {
+        let before = images.list()?;
+        match remove_one(host, &images, name, force, all) {
+            Ok(mut removed) => {
+                let gone = removed.deleted.take().into_iter();
+                let gone: Vec<String> = match args.get_flag("no-prune") {
+                    true => gone.collect(),
+                    false => gone
+                        .flat_map(|id| with_parents(host, &images, &before, id))
+                        .collect(),
+                };
                 for name in removed.untagged {
                     output::say(&format!("Untagged: {name}"))?;
                 }
-                match removed.deleted {
-                    Some(id) => output::say(&format!("Deleted: {id}")),
-                    None => Ok(()),
-                }
+                gone.iter()
+                    .try_for_each(|id| output::say(&format!("Deleted: {id}")))
             }
-            Err(image::Error::NotFound(_)) if force => Ok(()),
-            Err(error @ image::Error::NotFound(_)) => tell(error, ExitCode::Failure.number()),
-            Err(error @ image::Error::InUse { .. }) => tell(error, IN_USE),
-            Err(error) => Err(error.into()),
+            Err(CliError::Image(image::Error::NotFound(_))) if ignored => Ok(()),
+            Err(CliError::Image(error @ image::Error::NotFound(_))) => {
+                tell(error, ExitCode::Failure.number())
+            }
+            Err(CliError::Image(error @ image::Error::InUse { .. })) => tell(error, IN_USE),
+            Err(error) => Err(error),
         }
     })
+}
+
+/// An image that is gone, and those that it was made of, without a name and of use to nobody: they go, too.
+fn with_parents(host: &Host, images: &Images, before: &[Image], id: String) -> Vec<String> {
+    let mut gone = vec![id];
+    loop {
+        let child = before.iter().find(|image| gone.last() == Some(&image.id));
+        let removed = images.prune(
+            &|image, all| {
+                is_dangling(image, all) && child.is_some_and(|child| image.is_parent_of(child))
+            },
+            &|id| super::image::users(host, id),
+        );
+        match removed.map(|mut removed| removed.pop()) {
+            Ok(Some(parent)) => gone.push(parent.id),
+            Ok(None) => return gone,
+            Err(error) => {
+                tracing::warn!(%error, "images without a name are left for image prune");
+                return gone;
+            }
+        }
+    }
+}
+
+/// `with_names`: with all its names, also if it is meant by its id.
+fn remove_one(
+    host: &Host,
+    images: &Images,
+    name: &str,
+    force: bool,
+    with_names: bool,
+) -> Result<Removed, CliError> {
+    if force {
+        remove_users(host, images, name)?;
+    }
+    let users = |id: &str| super::image::users(host, id);
+    if with_names && !force {
+        return Ok(images.remove_with_names(name, &users)?);
+    }
+    Ok(images.remove(name, force, &users, &HashSet::new())?)
 }
 
 /// Removes the image of a container that others do not use.
@@ -176,10 +186,7 @@ pub(super) fn remove_of(host: &Host, definition: &Definition) -> Result<(), CliE
         let text = format!("container {}: it has no image", definition.name);
         return Err(CliError::Usage(text));
     };
-    let users = |id: &str| -> Vec<String> {
-        let of = users_of(host, id).into_iter();
-        of.map(|definition| definition.name.to_string()).collect()
-    };
+    let users = |id: &str| super::image::users(host, id);
     open(host)?.remove(name, false, &users, &HashSet::new())?;
     Ok(())
 }
@@ -198,6 +205,7 @@ fn remove_users(host: &Host, images: &Images, name: &str) -> Result<(), CliError
     let Ok(image) = images.resolve(name) else {
         return Ok(());
     };
+    super::image::unmount(host, images, &image.id)?;
     let users = users_of(host, &image.id);
     if users.is_empty() {
         return Ok(());

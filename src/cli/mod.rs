@@ -15,6 +15,7 @@ mod filter;
 mod foreground;
 mod generate;
 mod healthcheck;
+mod image;
 mod images;
 mod info;
 mod init;
@@ -114,11 +115,13 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "healthcheck" => healthcheck::run(args, host),
         "info" => info::run(args, host),
         "load" => images::load(args, host),
-        "images" => images::list(args, host),
         "pull" => pull::run(args, host),
         "push" => push::run(args, host),
         "rmi" => images::remove(args, host),
         "image" => images::image(args, host),
+        "history" | "images" | "save" | "tag" | "untag" => {
+            image::run(verb, args, host).expect("it is one of them")
+        }
         "secret" => secret::run(args, host),
         "volume" => volume::run(args, host),
         "system" => system::run(args, host),

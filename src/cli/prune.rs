@@ -1,12 +1,12 @@
 //! `container prune` and `system prune`: what nobody uses any more.
 
-use std::collections::HashSet;
 use std::io::{self, BufRead, Write};
 
 use clap::{ArgMatches, Command};
 
 use super::error::CliError;
 use super::filter::Filters;
+use super::image::is_dangling;
 use super::moment::date;
 use super::{Host, args, output, ps, size, table};
 use crate::container::observe::State;
@@ -62,7 +62,8 @@ pub(super) fn containers(args: &ArgMatches, host: &Host) -> Result<u8, CliError>
     }
 }
 
-fn now() -> u64 {
+/// Microseconds since the epoch.
+pub(super) fn now() -> u64 {
     realtime().as_micros() as u64
 }
 
@@ -220,29 +221,18 @@ fn remove_images(
     report: &mut Report,
 ) -> Result<(), CliError> {
     let images = Images::open(&host.layout.state())?;
-    let in_use = |id: &str| -> Vec<String> {
-        let users = users::image_users(&host.layout, id).into_iter();
-        users.map(|user| user.name.to_string()).collect()
-    };
-    for image in images.list()? {
-        if (!all && !image.names.is_empty()) || !wishes.fit(&image) || !in_use(&image.id).is_empty()
-        {
-            continue;
-        }
-        // By id, with all its names.
-        let forced = image.names.len() > 1;
-        let removed = images.remove(&image.id, forced, &in_use, &HashSet::new());
-        match removed {
-            Ok(_) => report.tell("Deleted Images", &image.id, image.size)?,
-            Err(crate::image::Error::InUse { .. } | crate::image::Error::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
+    let removed = images.prune(
+        &|image, others| (all || is_dangling(image, others)) && wishes.fit(image),
+        &|id| super::image::users(host, id),
+    )?;
+    for image in removed {
+        report.tell("Deleted Images", &image.id, image.size)?;
     }
     Ok(())
 }
 
 /// Asks, after these words.
-fn is_sure(words: &str) -> Result<bool, CliError> {
+pub(super) fn is_sure(words: &str) -> Result<bool, CliError> {
     output::print(&format!("{words}Are you sure you want to continue? [y/N] "))?;
     let _ = io::stdout().flush();
     let mut line = String::new();

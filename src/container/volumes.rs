@@ -1,5 +1,6 @@
 //! Which mounts a container gets in the end, and which containers use a volume.
 
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -263,6 +264,23 @@ pub fn users(layout: &Layout, name: &VolumeName) -> Vec<ContainerId> {
     };
     let using = all(layout).filter(uses);
     using.map(|definition| definition.id).collect()
+}
+
+/// The images that containers need, by id, with how many containers that are.
+pub fn images_in_use(layout: &Layout) -> HashMap<String, usize> {
+    let mut used = HashMap::new();
+    for definition in all(layout) {
+        let mounts = definition.options.files.effective().iter();
+        let mounted = mounts.filter(|mount| mount.kind == MountKind::Image);
+        let mut ids: HashSet<&String> = mounted.map(|mount| &mount.source).collect();
+        if let Source::Image { id, .. } = &definition.source {
+            ids.insert(id);
+        }
+        for id in ids {
+            *used.entry(id.clone()).or_insert(0) += 1;
+        }
+    }
+    used
 }
 
 /// The containers that need an image: as their root, or mounted.

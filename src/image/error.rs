@@ -75,6 +75,9 @@ pub enum Error {
         /// How many.
         count: usize,
     },
+    /// An image has no such name.
+    #[error("{0}: tag not known")]
+    NoSuchName(String),
     /// A text that is no image reference.
     #[error("invalid image name {name:?}: {why}")]
     Reference {
@@ -83,12 +86,12 @@ pub enum Error {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// A container uses the image.
-    #[error("image {id} is in use by container {}", containers.join(", "))]
+    /// A container uses the image, or it is mounted.
+    #[error("image {id} is in use by {}", containers.join(", "))]
     InUse {
         /// The id of the image.
         id: String,
-        /// The containers.
+        /// Who they are: `container NAME`, or where it is mounted.
         containers: Vec<String>,
     },
     /// An id was given where the image has several names.

@@ -11,6 +11,7 @@ use crate::sys::paths::Root;
 
 use super::compression::Compression;
 use super::digest::{Digest, Metered};
+use super::docker_archive::Members;
 use super::document::{self, Document, MAX_DOCUMENT};
 use super::error::{At, Error, Result, refused};
 use super::limits::Limits;
@@ -198,7 +199,8 @@ fn read_small(file: File) -> io::Result<Vec<u8>> {
 }
 
 /// Extracts the files that make a layout from an archive into an empty directory; the digest of
-/// each blob is checked on the way. Everything else in the archive is left out.
+/// each blob is checked on the way. A docker-archive becomes a layout; what else is in the archive
+/// counts for nothing.
 pub(super) fn extract(from: &mut dyn Read, into: &Path, name: &str, limits: Limits) -> Result<()> {
     let blobs = into.join("blobs/sha256");
     fs::create_dir_all(&blobs).at("make", &blobs)?;
@@ -207,7 +209,7 @@ pub(super) fn extract(from: &mut dyn Read, into: &Path, name: &str, limits: Limi
     let compression = Compression::of_content(start);
     let content = compression.reader(buffered).at("read", name)?;
     let mut archive = TarStream::new(Metered::new(content, limits.bytes));
-    let mut docker = false;
+    let mut others = Members::default();
     let mut entries = 0;
     while let Some(entry) = archive.next_entry().at("read archive", name)? {
         entries += 1;
@@ -215,18 +217,23 @@ pub(super) fn extract(from: &mut dyn Read, into: &Path, name: &str, limits: Limi
             return refused(name, format!("more than {} entries", limits.entries));
         }
         let Some(path) = layout_path(&entry.path) else {
-            docker |= entry.path == Path::new("manifest.json");
+            match entry.kind {
+                Kind::File if entry.segments.is_none() => {
+                    let size = entry.size;
+                    others.file(&entry.path, archive.by_ref().take(size), into)?;
+                }
+                Kind::Symlink => others.link(&entry.path, &entry.link, true)?,
+                Kind::HardLink => others.link(&entry.path, &entry.link, false)?,
+                _ => {}
+            }
             continue;
         };
         if entry.kind == Kind::File {
             extract_file(&entry, &mut archive, &into.join(&path), name)?;
         }
     }
-    if docker && !into.join("oci-layout").exists() {
-        return refused(
-            name,
-            "docker-archive is not supported, save the image as oci-archive",
-        );
+    if !into.join("oci-layout").exists() {
+        others.finish(into, name)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `load`: from an archive or a directory into the store.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use super::limits::Limits;
 use super::local::{Images, Listed, remove_any, sync};
 use super::lower::Lowers;
 use super::reference::Reference;
+use super::tag::tidy;
 use super::unpack::{Layer, unpack};
 
 /// Where images come from.
@@ -365,19 +366,5 @@ fn merge(old: Vec<Listed>, new: Vec<Listed>) -> Result<Vec<Listed>> {
         }
         all.push(line);
     }
-    // One line for each name of an image, or one without a name.
-    let mut seen = HashSet::new();
-    let mut named = HashSet::new();
-    for line in all.iter().filter(|line| line.name.is_some()) {
-        named.insert(line.digest()?);
-    }
-    let mut merged = Vec::new();
-    for line in all {
-        let digest = line.digest()?;
-        let superfluous = line.name.is_none() && named.contains(&digest);
-        if !superfluous && seen.insert((digest, line.name.clone())) {
-            merged.push(line);
-        }
-    }
-    Ok(merged)
+    tidy(all)
 }

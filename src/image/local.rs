@@ -15,6 +15,7 @@ use super::config::{self, ImageConfig};
 use super::digest::Digest;
 use super::document::{self, Document, MAX_DOCUMENT, REF_NAME};
 use super::error::{At, Error, Result, refused};
+use super::history::Line;
 use super::pull::{PULLED, sweep_fetched};
 use super::reference::Reference;
 use super::sweep::remove_tree;
@@ -46,6 +47,7 @@ pub struct Image {
     pub config: ImageConfig,
     /// The diffIDs of the layers, the lowest first.
     pub layers: Vec<Digest>,
+    pub(super) history: Vec<Line>,
     layer_store: PathBuf,
 }
 
@@ -221,8 +223,14 @@ impl Images {
         self.layers.join(format!("{}.size", layer.file_name()))
     }
 
+    /// Bytes of a layer, unpacked.
+    pub(super) fn layer_size(&self, layer: &Digest) -> Option<u64> {
+        let text = fs::read_to_string(self.size_path(layer)).ok()?;
+        text.trim().parse().ok()
+    }
+
     /// A document of the store; damage is found by its digest and stays with this image.
-    fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
+    pub(super) fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.blob_path(digest);
         let mut bytes = Vec::new();
         let file = File::open(&path).at("open", &path)?;
@@ -250,18 +258,20 @@ impl Images {
         }
     }
 
+    /// The manifest that the index lists under a digest.
+    pub(super) fn manifest_of(&self, digest: &Digest) -> Result<ImageManifest> {
+        let mut listed = self.read_index()?.into_iter();
+        let line = listed.find(|line| line.digest().is_ok_and(|own| own == *digest));
+        let line = line.ok_or_else(|| Error::NotFound(digest.to_string()))?;
+        self.manifest(&line.manifest)
+    }
+
     /// The image behind a line of the index, without its names.
     pub(super) fn image(&self, descriptor: &Descriptor) -> Result<Image> {
         let manifest = self.manifest(descriptor)?;
         let id = document::digest(manifest.config())?;
         let parsed = config::parse(&id, &self.document(&id)?)?;
-        let size = |layer| {
-            fs::read_to_string(self.size_path(layer))
-                .ok()?
-                .trim()
-                .parse::<u64>()
-                .ok()
-        };
+        let size = |layer| self.layer_size(layer);
         Ok(Image {
             id: id.hex().to_owned(),
             names: Vec::new(),
@@ -270,6 +280,7 @@ impl Images {
             size: parsed.layers.iter().filter_map(size).sum(),
             config: parsed.config,
             layers: parsed.layers,
+            history: parsed.history,
             layer_store: self.layers.clone(),
         })
     }

@@ -74,6 +74,14 @@ impl Reference {
     }
 }
 
+/// Repository and tag of a full name; a port of a registry is no tag.
+pub fn split_tag(name: &str) -> (&str, Option<&str>) {
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
+        _ => (name, None),
+    }
+}
+
 /// `docker.io/busybox` means `docker.io/library/busybox`.
 fn docker_library(domain: &str, path: &str) -> String {
     if domain == "docker.io" && !path.contains('/') {

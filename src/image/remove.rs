@@ -63,6 +63,59 @@ impl Images {
         Ok(removed)
     }
 
+    /// Removes an image with all its names, unless it is in use; see [`Images::remove`].
+    pub fn remove_with_names(
+        &self,
+        name: &str,
+        in_use: &dyn Fn(&str) -> Vec<String>,
+    ) -> Result<Removed> {
+        let id = self.resolve(name)?.id;
+        let removed = self.prune(&|image, _| image.id == id, in_use)?;
+        let Some(image) = removed.into_iter().next() else {
+            let image = self.resolve(&id)?;
+            let containers = in_use(&image.id);
+            return match containers.is_empty() {
+                true => Err(Error::NotFound(name.to_owned())),
+                false => Err(Error::InUse { id, containers }),
+            };
+        };
+        Ok(Removed {
+            untagged: image.names,
+            deleted: Some(image.id),
+        })
+    }
+
+    /// Removes the images that are wanted and that nobody uses, with all their names; gives them.
+    /// Whether they are in use is asked when no container can be made of them any more. `wanted` also
+    /// gets all images that there are.
+    pub fn prune(
+        &self,
+        wanted: &dyn Fn(&Image, &[Image]) -> bool,
+        in_use: &dyn Fn(&str) -> Vec<String>,
+    ) -> Result<Vec<Image>> {
+        let _staging = self.lock_staging()?;
+        let index = self.lock_index()?;
+        let mut listed = self.read_index()?;
+        let mut gone: Vec<Image> = Vec::new();
+        let all = self.list()?;
+        for image in &all {
+            // It may be there under two manifests.
+            let again = gone.iter().any(|other| other.id == image.id);
+            if !again && wanted(image, &all) && in_use(&image.id).is_empty() {
+                self.forget(image, &mut listed)?;
+                gone.push(image.clone());
+            }
+        }
+        if gone.is_empty() {
+            return Ok(gone);
+        }
+        self.write_index(listed)?;
+        let garbage = self.take_garbage(&HashSet::new())?;
+        drop(index);
+        sweep(garbage)?;
+        Ok(gone)
+    }
+
     /// Drops every line of an image, under whatever manifest.
     fn forget(&self, image: &Image, listed: &mut Vec<Listed>) -> Result<()> {
         let mut kept = Vec::new();

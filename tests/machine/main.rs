@@ -25,6 +25,7 @@ mod files;
 mod harness;
 mod health;
 mod hooks;
+mod image_verbs;
 mod images;
 mod init;
 mod isolation;

@@ -2,6 +2,8 @@
 
 mod build;
 mod hostile;
+mod naming;
+mod saving;
 mod store;
 mod unpacking;
 

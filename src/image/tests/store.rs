@@ -15,42 +15,42 @@ use super::{TempDir, picture};
 use crate::sys::mount::{Attr, tmpfs, unmount_fd};
 use crate::sys::paths::Root;
 
-struct Lab {
-    dir: TempDir,
-    images: Images,
+pub(super) struct Lab {
+    pub(super) dir: TempDir,
+    pub(super) images: Images,
 }
 
 impl Lab {
-    fn new() -> Lab {
+    pub(super) fn new() -> Lab {
         let dir = TempDir::new();
         let images = Images::open(&dir.join("state")).unwrap();
         Lab { dir, images }
     }
 
-    fn load(&self, oci: Oci) -> Result<Vec<Loaded>> {
+    pub(super) fn load(&self, oci: Oci) -> Result<Vec<Loaded>> {
         self.stream(&oci.archive())
     }
 
-    fn stream(&self, bytes: &[u8]) -> Result<Vec<Loaded>> {
+    pub(super) fn stream(&self, bytes: &[u8]) -> Result<Vec<Loaded>> {
         self.images
             .load(Source::Stream(&mut &bytes[..], "stdin"), &mut |_| {})
     }
 
-    fn one(&self, name: &str, layers: &[Blob]) -> Loaded {
+    pub(super) fn one(&self, name: &str, layers: &[Blob]) -> Loaded {
         self.load(Oci::new().image(name, layers)).unwrap().remove(0)
     }
 
-    fn remove(&self, name: &str, force: bool) -> Result<super::super::Removed> {
+    pub(super) fn remove(&self, name: &str, force: bool) -> Result<super::super::Removed> {
         self.images
             .remove(name, force, &|_| Vec::new(), &HashSet::new())
     }
 
-    fn resolve(&self, name: &str) -> Image {
+    pub(super) fn resolve(&self, name: &str) -> Image {
         self.images.resolve(name).unwrap()
     }
 
     /// Files of the store but for locks and documents that every store has.
-    fn content(&self) -> Vec<String> {
+    pub(super) fn content(&self) -> Vec<String> {
         let all = picture(&self.dir.join("state"));
         let part = |line: &&String| {
             line.contains("sha256-") || line.contains("sha256/") || line.contains(".part-")
@@ -62,7 +62,7 @@ impl Lab {
     }
 }
 
-fn layer(name: &str) -> Blob {
+pub(super) fn layer(name: &str) -> Blob {
     Blob::plain(Tar::new().file(name, name.as_bytes()))
 }
 
@@ -247,7 +247,7 @@ fn other_archives_are_refused_in_one_line() {
     let lab = Lab::new();
     let docker = Tar::new().file("manifest.json", b"[]").end();
     let err = lab.stream(&docker).unwrap_err().to_string();
-    assert!(err.contains("docker-archive is not supported"), "{err}");
+    assert!(err.contains("holds no image"), "{err}");
     assert!(
         lab.stream(b"")
             .unwrap_err()
