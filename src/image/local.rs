@@ -1,6 +1,6 @@
 //! The store on disk: names, images, locks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -52,10 +52,16 @@ pub struct Image {
 }
 
 impl Image {
-    /// The unpacked layers, the topmost first, as overlayfs wants them.
+    /// The unpacked layers, the topmost first, as overlayfs wants them. One that is there more than
+    /// once, as empty layers are, counts at its highest place: overlayfs refuses it twice, and
+    /// nothing of it shows through itself.
     pub fn lower_dirs(&self) -> Vec<PathBuf> {
-        let dir = |layer: &Digest| self.layer_store.join(layer.file_name());
-        self.layers.iter().rev().map(dir).collect()
+        let mut seen = HashSet::new();
+        let layers = self.layers.iter().rev();
+        layers
+            .filter(|layer| seen.insert(*layer))
+            .map(|layer| self.layer_store.join(layer.file_name()))
+            .collect()
     }
 }
 

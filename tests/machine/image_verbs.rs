@@ -169,7 +169,7 @@ fn removal_and_prune_leave_what_is_in_use() {
         x names
         x $E image prune -f
         x names
-        x $E image prune -af
+        x $E image prune -af '|' sort
         x names
         x $E rm user
         x $E rmi -a '|' sort
@@ -196,7 +196,7 @@ fn saved_images_run_with_podman_and_its_own_here() {
     let lab = Lab::boot(Suite::Trixie);
     lab.sh(IMAGES).ok();
     let script = r#"
-        set -e
+        set -ex
         id() { $1 image inspect --format '{{.Id}}' $2; }
         runs() { $1 run --rm --network=none $2 sh -c 'echo works'; }
         swap() { # FROM TO FORMAT IMAGE
@@ -227,7 +227,7 @@ fn saved_images_run_with_podman_and_its_own_here() {
         echo fine
     "#;
     let ran = lab.sh(script);
-    assert!(ran.ok().ends_with("fine"), "{}", ran.err());
+    assert!(ran.ok().ends_with("fine"));
 }
 
 #[test]
@@ -274,4 +274,64 @@ fn what_cannot_be_saved_is_refused_and_leaves_nothing() {
         .ok();
     assert_eq!(left, "old\nold");
     lab.sh("umount /opt/full").ok();
+}
+
+#[test]
+fn a_mounted_image_is_read_only_and_in_use() {
+    for suite in [Suite::Trixie, Suite::Bookworm] {
+        let lab = Lab::boot(suite);
+        let load = "unitbox load -qi /usr/share/unitbox-lab/busybox.tar";
+        lab.sh(load).ok();
+        let id = lab
+            .sh("unitbox image inspect --format '{{.Id}}' busybox")
+            .ok();
+        let place = lab.sh("unitbox image mount busybox").ok();
+        assert_eq!(lab.sh("unitbox image mount busybox").ok(), place);
+        lab.sh(&format!("test -x {place}/bin/busybox")).ok();
+        lab.sh(&format!("touch {place}/new")).fails(1);
+        let list = lab.sh("unitbox image mount").ok();
+        let list: Vec<&str> = list.split_whitespace().collect();
+        assert_eq!(list, ["docker.io/library/busybox:latest", place.as_str()]);
+        let json = lab.sh("unitbox image mount --format json").ok();
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json[0]["mountpoint"], place.as_str());
+        assert_eq!(json[0]["id"], id.as_str());
+        let refused = lab.sh("unitbox rmi busybox");
+        refused.fails(2);
+        assert!(refused.err().contains(&place), "{}", refused.err());
+        assert_eq!(
+            lab.sh("unitbox image prune -af; unitbox system prune -af")
+                .ok(),
+            "Total reclaimed space: 0B"
+        );
+        lab.sh("unitbox image exists busybox").ok();
+        for (words, code) in [("nope", 125), ("--format x", 125), ("-a busybox", 125)] {
+            lab.sh(&format!("unitbox image mount {words}")).fails(code);
+        }
+        for words in ["", "nope", "-a busybox"] {
+            lab.sh(&format!("unitbox image unmount {words}")).fails(125);
+        }
+        lab.sh(&format!("cd {place} && unitbox image unmount busybox"))
+            .fails(125);
+        lab.sh(&format!("test -x {place}/bin/busybox")).ok();
+        let forced = lab.sh(&format!("cd {place} && unitbox image umount -f busybox"));
+        assert_eq!(forced.ok(), id);
+        assert_eq!(
+            lab.sh("unitbox image unmount busybox; unitbox image unmount -a")
+                .ok(),
+            ""
+        );
+        lab.sh("unitbox image mount --all && unitbox image unmount --all && unitbox rmi busybox")
+            .ok();
+        lab.sh(load).ok();
+        lab.sh("unitbox image mount busybox && unitbox rmi --force busybox")
+            .ok();
+        lab.sh("! grep mounted-images /proc/self/mountinfo").ok();
+        assert_eq!(lab.sh("ls /run/unitbox/mounted-images").ok(), "");
+        assert_eq!(
+            lab.sh("ls /var/lib/unitbox/layers | grep -c sha256; true")
+                .ok(),
+            "0"
+        );
+    }
 }

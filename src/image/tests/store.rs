@@ -496,6 +496,26 @@ fn layers_mount_as_one_tree() {
 }
 
 #[test]
+fn a_layer_may_be_there_twice() {
+    let same = Blob::plain(Tar::new().dir("d", 0o755).file("d/back", b"again"));
+    let between = Tar::new()
+        .file("d/.wh.back", b"")
+        .file("d/between", b"")
+        .file("d/gone", b"");
+    let layers = [same.clone(), Blob::plain(between), same];
+    overlay_of(&layers, |image, images, dir| {
+        assert_eq!((image.layers.len(), image.lower_dirs().len()), (3, 2));
+        let merged = dir.join("merged");
+        let target = Root::open(&merged).unwrap();
+        let empty = images.empty_dir();
+        let root = overlay::mount(&image.lower_dirs(), None, &empty, Attr::NONE, &target).unwrap();
+        assert_eq!(fs::read(merged.join("d/back")).unwrap(), b"again");
+        assert!(merged.join("d/between").exists());
+        unmount_fd(root).unwrap();
+    });
+}
+
+#[test]
 fn a_hundred_layers_mount() {
     let layers: Vec<Blob> = (0..100).map(|n| layer(&format!("f{n}"))).collect();
     overlay_of(&layers, |image, images, dir| {
