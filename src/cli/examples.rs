@@ -159,12 +159,31 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "version",
         &["unitbox version --format '{{.Client.Version}}'"],
     ),
-    ("volume create", &["unitbox volume create data"]),
+    (
+        "volume create",
+        &[
+            "unitbox volume create data",
+            "unitbox volume create --label tier=db --opt o=uid=999,gid=999 pgdata",
+        ],
+    ),
     ("volume exists", &["unitbox volume exists data"]),
+    ("volume export", &["unitbox volume export -o data.tar data"]),
+    ("volume import", &["unitbox volume import data data.tar"]),
     ("volume inspect", &["unitbox volume inspect data"]),
-    ("volume ls", &["unitbox volume ls --quiet"]),
-    ("volume prune", &["unitbox volume prune --force"]),
+    (
+        "volume ls",
+        &[
+            "unitbox volume ls --quiet",
+            "unitbox volume ls --filter dangling=true --filter label=tier=db",
+        ],
+    ),
+    ("volume mount", &["unitbox volume mount data"]),
+    (
+        "volume prune",
+        &["unitbox volume prune --force --filter until=24h"],
+    ),
     ("volume rm", &["unitbox volume rm data"]),
+    ("volume unmount", &["unitbox volume unmount data"]),
     (
         "wait",
         &["unitbox wait web", "unitbox wait --condition running web"],

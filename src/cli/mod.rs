@@ -47,6 +47,8 @@ mod trace;
 mod update;
 mod verify;
 mod volume;
+mod volume_files;
+mod volume_filter;
 mod wait;
 
 use std::ffi::OsString;

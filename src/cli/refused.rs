@@ -90,19 +90,9 @@ const VERBS: &[(&str, &str)] = &[
         "system service",
         "there is no service; use org.unitbox1(5) on D-Bus",
     ),
-    ("volume export", "use tar below the volume's directory"),
-    ("volume import", "use tar below the volume's directory"),
-    (
-        "volume mount",
-        "a volume is a directory; use volume inspect",
-    ),
     (
         "volume reload",
         "there are no volume plugins; use volume ls",
-    ),
-    (
-        "volume unmount",
-        "a volume is a directory; use volume inspect",
     ),
 ];
 

@@ -17,6 +17,7 @@ mod options;
 mod process;
 pub mod unit_file;
 mod userns;
+pub mod volume;
 
 use serde::{Deserialize, Serialize};
 

@@ -61,6 +61,7 @@ mod vm_limits;
 mod vm_lsm;
 mod vm_smoke;
 mod vm_truth;
+mod volumes;
 
 #[path = "../words.rs"]
 mod words;

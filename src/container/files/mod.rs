@@ -9,6 +9,7 @@ pub mod mounted;
 mod place;
 mod root;
 mod side;
+pub mod volume;
 mod walk;
 
 use std::io;
