@@ -132,6 +132,7 @@ fn container_verbs(build: Build) -> Vec<Command> {
             run,
         ),
         attach::command(),
+        super::commit::command(),
         exec::command(),
         init::command(),
         start::command(),
@@ -211,6 +212,7 @@ fn image_verbs() -> Vec<Command> {
             .required(true)
     };
     vec![
+        super::import::command(),
         Command::new("load")
             .about("Load images of an OCI archive or layout")
             .arg(
@@ -238,6 +240,7 @@ fn image_verbs() -> Vec<Command> {
                     .about("End with 0 if the image is there, else with 1")
                     .arg(Arg::new("image").value_name("IMAGE").required(true)),
             )
+            .subcommand(super::import::command())
             .subcommand(inspect::command(false)),
     ]
 }

@@ -36,6 +36,24 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "completion",
         &["unitbox completion bash >/usr/share/bash-completion/completions/unitbox"],
     ),
+    (
+        "commit",
+        &[
+            "unitbox commit --pause web localhost/web:changed",
+            "unitbox commit -c 'CMD [\"/bin/httpd\", \"-f\"]' -c 'ENV MODE=test' web web:test",
+        ],
+    ),
+    (
+        "import",
+        &[
+            "unitbox import -c 'CMD [\"/bin/sh\"]' root.tar.gz localhost/root",
+            "unitbox export web | unitbox import - localhost/flat",
+        ],
+    ),
+    (
+        "image import",
+        &["unitbox image import --arch arm64 root.tar localhost/root:arm"],
+    ),
     ("container cleanup", &["unitbox container cleanup web"]),
     (
         "container exists",

@@ -124,6 +124,9 @@ fn split(name: &str) -> (String, String) {
 
 pub(super) fn image(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let (verb, args) = args.subcommand().expect("clap demands a verb");
+    if verb == "import" {
+        return super::import::run(args, host);
+    }
     if verb == "inspect" {
         return inspect::images(args, host);
     }

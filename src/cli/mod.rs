@@ -3,6 +3,7 @@
 mod args;
 mod artifact;
 mod attach;
+mod commit;
 mod completion;
 mod containers;
 mod create;
@@ -15,6 +16,7 @@ mod filter;
 mod foreground;
 mod healthcheck;
 mod images;
+mod import;
 mod info;
 mod init;
 mod inspect;
@@ -111,6 +113,7 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "events" => events::run(args, host),
         "healthcheck" => healthcheck::run(args, host),
         "info" => info::run(args, host),
+        "import" => import::run(args, host),
         "load" => images::load(args, host),
         "images" => images::list(args, host),
         "rmi" => images::remove(args, host),

@@ -17,12 +17,10 @@ const VERBS: &[(&str, &str)] = &[
         "use a timer that loads an image and runs systemctl restart",
     ),
     ("build", "use buildah build"),
-    ("commit", "use buildah commit"),
     ("compose", UNITS),
     ("farm", REMOTE),
     ("generate", UNITS),
     ("history", "use skopeo inspect --config"),
-    ("import", "use buildah from scratch, and buildah add"),
     ("kube", "use podman kube, or kubectl"),
     ("login", "use skopeo login"),
     ("logout", "use skopeo logout"),
@@ -51,7 +49,6 @@ const VERBS: &[(&str, &str)] = &[
     ("image build", "use buildah build"),
     ("image diff", "use skopeo copy, and diff(1)"),
     ("image history", "use skopeo inspect --config"),
-    ("image import", "use buildah from scratch, and buildah add"),
     ("image list", "use images"),
     ("image load", "use load"),
     ("image ls", "use images"),
@@ -207,10 +204,6 @@ mod tests {
             (
                 "container checkpoint web",
                 "container checkpoint is not done by unitbox: use criu, or stop and start",
-            ),
-            (
-                "container commit a b",
-                "commit is not done by unitbox: use buildah commit",
             ),
             (
                 "image push x",

@@ -49,6 +49,21 @@ pub struct Image {
 }
 
 impl Image {
+    /// One without layers, with this configuration.
+    #[cfg(test)]
+    pub(crate) fn for_tests(config: &serde_json::Value) -> Image {
+        Image {
+            id: String::new(),
+            names: Vec::new(),
+            digest: Digest::of(b""),
+            created: None,
+            size: 0,
+            config: serde_json::from_value(config.clone()).unwrap(),
+            layers: Vec::new(),
+            layer_store: PathBuf::new(),
+        }
+    }
+
     /// The unpacked layers, the topmost first, as overlayfs wants them.
     pub fn lower_dirs(&self) -> Vec<PathBuf> {
         let dir = |layer: &Digest| self.layer_store.join(layer.file_name());
@@ -221,7 +236,7 @@ impl Images {
     }
 
     /// A document of the store; damage is found by its digest and stays with this image.
-    fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
+    pub(super) fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
         let path = self.blob_path(digest);
         let mut bytes = Vec::new();
         let file = File::open(&path).at("open", &path)?;

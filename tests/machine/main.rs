@@ -11,6 +11,7 @@ mod boot;
 mod bus;
 mod bus_changes;
 mod clients;
+mod commit;
 mod conf;
 mod dependencies;
 mod deploy;

@@ -5,6 +5,7 @@ pub mod artifacts;
 pub mod changes;
 mod child;
 pub mod copy;
+pub(in crate::container) mod layer;
 pub mod mounted;
 mod place;
 mod root;
