@@ -47,7 +47,7 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "import",
         &[
             "unitbox import -c 'CMD [\"/bin/sh\"]' root.tar.gz localhost/root",
-            "unitbox export web | unitbox import - localhost/flat",
+            "unitbox import --message 'first files' root.tar localhost/root",
         ],
     ),
     (

@@ -49,21 +49,6 @@ pub struct Image {
 }
 
 impl Image {
-    /// One without layers, with this configuration.
-    #[cfg(test)]
-    pub(crate) fn for_tests(config: &serde_json::Value) -> Image {
-        Image {
-            id: String::new(),
-            names: Vec::new(),
-            digest: Digest::of(b""),
-            created: None,
-            size: 0,
-            config: serde_json::from_value(config.clone()).unwrap(),
-            layers: Vec::new(),
-            layer_store: PathBuf::new(),
-        }
-    }
-
     /// The unpacked layers, the topmost first, as overlayfs wants them.
     pub fn lower_dirs(&self) -> Vec<PathBuf> {
         let dir = |layer: &Digest| self.layer_store.join(layer.file_name());

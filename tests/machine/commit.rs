@@ -171,7 +171,11 @@ fn a_payload_is_paused_for_a_commit_and_goes_on_whatever_happens() {
     );
     lab.sh("unitbox pause c && unitbox commit -q -p c paused")
         .ok();
-    assert_eq!(lab.sh("unitbox ps --format '{{.State}}'").ok(), "paused");
+    assert_eq!(
+        lab.sh("unitbox inspect --format '{{.State.Status}}' c")
+            .ok(),
+        "paused"
+    );
     lab.sh("unitbox unpause c && unitbox stop -t 0 c && unitbox commit -q -p c stopped")
         .ok();
     assert_eq!(
