@@ -134,6 +134,7 @@ fn container_verbs(build: Build) -> Vec<Command> {
             run,
         ),
         attach::command(),
+        super::commit::command(),
         exec::command(),
         init::command(),
         start::command(),
@@ -207,6 +208,7 @@ fn behind_container(group: Command, build: Build) -> Command {
 
 fn image_verbs() -> Vec<Command> {
     vec![
+        super::import::command(),
         images::load_command(),
         pull::command(),
         push::command(),
@@ -220,6 +222,7 @@ fn image_verbs() -> Vec<Command> {
                     .about("End with 0 if the image is there, else with 1")
                     .arg(Arg::new("image").value_name("IMAGE").required(true)),
             )
+            .subcommand(super::import::command())
             .subcommand(pull::command())
             .subcommand(push::command())
             .subcommand(inspect::command(false))

@@ -3,7 +3,7 @@
 use clap::{Arg, ArgMatches, Command};
 
 use super::error::CliError;
-use super::{Host, args, artifact, files, inspect, prune, ps, stats, system, targets, top};
+use super::{Host, args, artifact, commit, files, inspect, prune, ps, stats, system, targets, top};
 use crate::api::ExitCode;
 use crate::container::rename;
 use crate::store;
@@ -64,6 +64,7 @@ pub(super) fn own(verb: &str, args: &ArgMatches, host: &Host) -> Option<Result<u
 /// `rename`, `port`, `top`, `stats` and the verbs on files; none: another verb.
 pub(super) fn run(verb: &str, args: &ArgMatches, host: &Host) -> Option<Result<u8, CliError>> {
     Some(match verb {
+        "commit" => commit::run(args, host),
         "cp" => files::copy(args, host),
         "diff" => files::diff(args, host),
         "export" => files::export(args, host),

@@ -36,6 +36,24 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "completion",
         &["unitbox completion bash >/usr/share/bash-completion/completions/unitbox"],
     ),
+    (
+        "commit",
+        &[
+            "unitbox commit --pause web localhost/web:changed",
+            "unitbox commit -c 'CMD [\"/bin/httpd\", \"-f\"]' -c 'ENV MODE=test' web web:test",
+        ],
+    ),
+    (
+        "import",
+        &[
+            "unitbox import -c 'CMD [\"/bin/sh\"]' root.tar.gz localhost/root",
+            "unitbox import --message 'first files' root.tar localhost/root",
+        ],
+    ),
+    (
+        "image import",
+        &["unitbox image import --arch arm64 root.tar localhost/root:arm"],
+    ),
     ("container cleanup", &["unitbox container cleanup web"]),
     (
         "container exists",
@@ -231,12 +249,31 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         "version",
         &["unitbox version --format '{{.Client.Version}}'"],
     ),
-    ("volume create", &["unitbox volume create data"]),
+    (
+        "volume create",
+        &[
+            "unitbox volume create data",
+            "unitbox volume create --label tier=db --opt o=uid=999,gid=999 pgdata",
+        ],
+    ),
     ("volume exists", &["unitbox volume exists data"]),
+    ("volume export", &["unitbox volume export -o data.tar data"]),
+    ("volume import", &["unitbox volume import data data.tar"]),
     ("volume inspect", &["unitbox volume inspect data"]),
-    ("volume ls", &["unitbox volume ls --quiet"]),
-    ("volume prune", &["unitbox volume prune --force"]),
+    (
+        "volume ls",
+        &[
+            "unitbox volume ls --quiet",
+            "unitbox volume ls --filter dangling=true --filter label=tier=db",
+        ],
+    ),
+    ("volume mount", &["unitbox volume mount data"]),
+    (
+        "volume prune",
+        &["unitbox volume prune --force --filter until=24h"],
+    ),
     ("volume rm", &["unitbox volume rm data"]),
+    ("volume unmount", &["unitbox volume unmount data"]),
     (
         "wait",
         &["unitbox wait web", "unitbox wait --condition running web"],

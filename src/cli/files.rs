@@ -240,13 +240,13 @@ fn export_to(path: Option<&PathBuf>, host: &Host, definition: &Definition) -> Re
 }
 
 /// In Go's words.
-fn not_opened(path: &str, error: &io::Error) -> CliError {
+pub(super) fn not_opened(path: &str, error: &io::Error) -> CliError {
     let reason = error.to_string().to_lowercase();
     let reason = reason.split(" (os error").next().unwrap_or_default();
     CliError::Usage(format!("open {path}: {reason}"))
 }
 
-fn written(
+pub(super) fn written(
     exported: Result<(), ContainerError>,
     to: &mut dyn Write,
     name: &str,

@@ -3,6 +3,7 @@
 mod args;
 mod artifact;
 mod attach;
+mod commit;
 mod completion;
 mod containers;
 mod create;
@@ -17,6 +18,7 @@ mod generate;
 mod healthcheck;
 mod image;
 mod images;
+mod import;
 mod info;
 mod init;
 mod inspect;
@@ -51,6 +53,8 @@ mod trace;
 mod update;
 mod verify;
 mod volume;
+mod volume_files;
+mod volume_filter;
 mod wait;
 
 use std::ffi::OsString;
@@ -114,6 +118,7 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "generate" => generate::run(args, host),
         "healthcheck" => healthcheck::run(args, host),
         "info" => info::run(args, host),
+        "import" => import::run(args, host),
         "load" => images::load(args, host),
         "pull" => pull::run(args, host),
         "push" => push::run(args, host),

@@ -1,6 +1,8 @@
 //! The grammar of `volume` and `secret`.
 
-use clap::{Arg, ArgAction, Command};
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, Command, value_parser};
 
 use super::args::switch;
 use super::{inspect, ps};
@@ -31,9 +33,54 @@ fn volume() -> Command {
         .subcommands([
             Command::new("create")
                 .about("Make a volume")
+                .arg(
+                    Arg::new("driver")
+                        .long("driver")
+                        .short('d')
+                        .value_name("DRIVER")
+                        .default_value("local")
+                        .help("local, which is all there is"),
+                )
                 .arg(switch("ignore", None, "One that is there is no error"))
+                .arg(label())
+                .arg(
+                    Arg::new("opt")
+                        .long("opt")
+                        .short('o')
+                        .value_name("KEY[=VALUE]")
+                        .action(ArgAction::Append)
+                        .help("o=uid=UID,gid=GID (the owner), copy, nocopy, noquota"),
+                )
                 .arg(name("NAME")),
-            list("List volumes", "Names only"),
+            list("List volumes", "Names only")
+                .visible_alias("list")
+                .arg(volume_filter().short('f'))
+                .arg(switch(
+                    "noheading",
+                    Some('n'),
+                    "Leave the heading of the table out",
+                )),
+            Command::new("export")
+                .about("Write the files of a volume as an archive")
+                .arg(
+                    Arg::new("output")
+                        .long("output")
+                        .short('o')
+                        .value_name("FILE")
+                        .value_parser(value_parser!(PathBuf))
+                        .help("A file instead of standard output, which must be no terminal"),
+                )
+                .arg(name("VOLUME").required(true)),
+            Command::new("import")
+                .about("Put the files of an archive, - is standard input, into a volume")
+                .arg(name("VOLUME").required(true))
+                .arg(Arg::new("source").value_name("FILE|-").required(true)),
+            Command::new("mount")
+                .about("Tell where the files of a volume are")
+                .arg(name("VOLUME").required(true)),
+            Command::new("unmount")
+                .about("For compatibility: nothing is mounted on a volume")
+                .arg(name("VOLUME").required(true)),
             Command::new("inspect")
                 .about("Show volumes as JSON")
                 .arg(inspect::format())
@@ -47,17 +94,27 @@ fn volume() -> Command {
                 .arg(name("VOLUME").required(true)),
             Command::new("prune")
                 .about("Remove the volumes that no container has")
-                .arg(switch("force", Some('f'), "Nothing is asked anyway")),
+                .arg(volume_filter())
+                .arg(switch("force", Some('f'), "Do not ask")),
         ])
 }
 
-fn secret() -> Command {
-    let label = Arg::new("label")
+fn label() -> Arg {
+    Arg::new("label")
         .long("label")
         .short('l')
         .value_name("KEY[=VALUE]")
         .action(ArgAction::Append)
-        .help("Add a label");
+        .help("Add a label")
+}
+
+fn volume_filter() -> Arg {
+    ps::filter()
+        .short(None)
+        .help("Only volumes for which this holds")
+}
+
+fn secret() -> Command {
     Command::new("secret")
         .about("Verbs on secrets")
         .subcommand_required(true)
@@ -66,7 +123,7 @@ fn secret() -> Command {
                 .about("Keep the contents of a file, - is standard input, as a secret")
                 .arg(switch("env", None, "The contents are those of a variable"))
                 .arg(switch("replace", None, "Replace a secret of this name"))
-                .arg(label)
+                .arg(label())
                 .arg(name("NAME").required(true))
                 .arg(Arg::new("file").value_name("FILE|-").required(true)),
             list("List secrets", "Ids only"),

@@ -1,5 +1,6 @@
 //! `container prune` and `system prune`: what nobody uses any more.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
 
 use clap::{ArgMatches, Command};
@@ -130,8 +131,8 @@ pub(super) fn system(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let worst = remove_containers(host.site(&systemd), &wishes.containers, |id, bytes| {
         report.tell("Deleted Containers", id.as_str(), bytes)
     })?;
-    if with_volumes && wishes.labels.is_empty() {
-        remove_volumes(host, wishes.before, &mut report)?;
+    if with_volumes {
+        remove_volumes(host, &wishes, &mut report)?;
     }
     remove_images(host, all, &wishes, &mut report)?;
     store::sweep(&host.layout)?;
@@ -178,7 +179,11 @@ impl Wishes {
 
     fn fit(&self, image: &Image) -> bool {
         let made = image.created.as_deref().and_then(date).unwrap_or(0);
-        let labels = &image.config.labels;
+        self.fit_made(made, &image.config.labels)
+    }
+
+    /// What was made then and has these labels.
+    fn fit_made(&self, made: u64, labels: &BTreeMap<String, String>) -> bool {
         let fits = |(has, key, value): &(bool, String, Option<String>)| {
             let found = labels.get(key);
             let same = found.is_some_and(|found| value.as_ref().is_none_or(|value| value == found));
@@ -201,11 +206,12 @@ fn warning(all: bool, volumes: bool) -> String {
     text + "\n"
 }
 
-/// A volume has no labels: who asks for one means none of them.
-fn remove_volumes(host: &Host, before: u64, report: &mut Report) -> Result<(), CliError> {
+fn remove_volumes(host: &Host, wishes: &Wishes, report: &mut Report) -> Result<(), CliError> {
     let hold = volumes::hold(&host.layout, Lock::Exclusive)?;
     for volume in volumes::list(&host.layout)? {
-        if volume.created < before && users::users(&host.layout, &volume.name).is_empty() {
+        if wishes.fit_made(volume.created, &volume.labels)
+            && users::users(&host.layout, &volume.name).is_empty()
+        {
             let bytes = size::tree(&host.layout.volume_data(&volume.name));
             volumes::remove(&host.layout, &hold, &volume.name)?;
             report.tell("Deleted Volumes", volume.name.as_str(), bytes)?;

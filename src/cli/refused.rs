@@ -16,10 +16,8 @@ const VERBS: &[(&str, &str)] = &[
         "use a timer that loads an image and runs systemctl restart",
     ),
     ("build", "use buildah build"),
-    ("commit", "use buildah commit"),
     ("compose", UNITS),
     ("farm", REMOTE),
-    ("import", "use buildah from scratch, and buildah add"),
     ("kube", "use podman kube, or kubectl"),
     ("login", "use skopeo login"),
     ("logout", "use skopeo logout"),
@@ -39,7 +37,6 @@ const VERBS: &[(&str, &str)] = &[
     ("container runlabel", "use image inspect, and run"),
     ("image build", "use buildah build"),
     ("image diff", "use skopeo copy, and diff(1)"),
-    ("image import", "use buildah from scratch, and buildah add"),
     ("image scp", "use skopeo copy, and scp(1)"),
     ("image search", "use skopeo list-tags"),
     ("image sign", "use skopeo standalone-sign"),
@@ -66,19 +63,9 @@ const VERBS: &[(&str, &str)] = &[
         "system service",
         "there is no service; use org.unitbox1(5) on D-Bus",
     ),
-    ("volume export", "use tar below the volume's directory"),
-    ("volume import", "use tar below the volume's directory"),
-    (
-        "volume mount",
-        "a volume is a directory; use volume inspect",
-    ),
     (
         "volume reload",
         "there are no volume plugins; use volume ls",
-    ),
-    (
-        "volume unmount",
-        "a volume is a directory; use volume inspect",
     ),
 ];
 
@@ -193,10 +180,6 @@ mod tests {
             (
                 "container checkpoint web",
                 "container checkpoint is not done by unitbox: use criu, or stop and start",
-            ),
-            (
-                "container commit a b",
-                "commit is not done by unitbox: use buildah commit",
             ),
             (
                 "image search x",

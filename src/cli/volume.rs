@@ -1,4 +1,4 @@
-//! `volume create`, `ls`, `inspect`, `rm`, `exists`, `prune`.
+//! `volume create`, `ls`, `inspect`, `rm`, `exists`, `prune`, `mount` and `unmount`.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,13 @@ use clap::ArgMatches;
 use super::error::CliError;
 use super::listing::{self, Listing};
 use super::template::Value;
-use super::{Host, inspect, output, targets};
+use super::volume_filter::Filters;
+use super::{Host, inspect, output, prune, targets, volume_files};
 use crate::api::{ExitCode, Layout};
 use crate::container::stop::Patience;
 use crate::container::{remove, volumes as users};
-use crate::store::volumes::{self, Volume};
+use crate::definition::volume;
+use crate::store::volumes::{self, Volume, Wish};
 use crate::store::{self, StoreError};
 use crate::sys::id::random_bytes;
 use crate::sys::paths::Lock;
@@ -29,7 +31,11 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
         "inspect" => show(args, host),
         "rm" => delete(args, host),
         "exists" => exists(args, host),
-        "prune" => prune(host),
+        "prune" => prune(args, host),
+        "export" => volume_files::export(args, host),
+        "import" => volume_files::import(args, host),
+        "mount" => mount(args, host),
+        "unmount" => unmount(args, host),
         other => unreachable!("clap knows no verb {other}"),
     }
 }
@@ -40,6 +46,12 @@ fn parse(text: &str) -> Result<VolumeName, CliError> {
 }
 
 fn create(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let (mut labels, options) = (BTreeMap::new(), targets::texts(args, "opt"));
+    for label in targets::texts(args, "label") {
+        let (key, value) = label.split_once('=').unwrap_or((label, ""));
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    let options = volume::parse(options).map_err(CliError::Usage)?;
     let name = match args.get_one::<String>("name") {
         Some(name) => parse(name)?,
         None => {
@@ -47,8 +59,20 @@ fn create(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
             parse(ContainerId::from_random(random).as_str())?
         }
     };
+    let driver = args.get_one::<String>("driver").map_or("", String::as_str);
+    if !["", "local"].contains(&driver) {
+        return Err(CliError::Usage(format!(
+            "volume {name} uses volume plugin {driver} but it could not be retrieved: no volume plugin with name \
+             {driver} available: required plugin missing"
+        )));
+    }
+    let wish = Wish {
+        anonymous: false,
+        labels,
+        options,
+    };
     let _hold = volumes::hold(&host.layout, Lock::Shared)?;
-    if !volumes::ensure(&host.layout, &name, false)? && !args.get_flag("ignore") {
+    if !volumes::create(&host.layout, &name, wish)? && !args.get_flag("ignore") {
         let name = name.to_string();
         let kind = "volume";
         return Err(StoreError::ObjectExists { kind, name }.into());
@@ -58,7 +82,7 @@ fn create(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
 }
 
 fn list(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
-    let all = volumes::list(&host.layout)?;
+    let all = Filters::of(args, &host.layout)?.choose(&host.layout)?;
     if args.get_flag("quiet") && !args.contains_id("format") {
         let names: String = all
             .iter()
@@ -91,21 +115,33 @@ const VOLUMES: Listing = Listing {
 /// All that is known of a volume.
 pub(super) fn describe(layout: &Layout, volume: &Volume) -> Value {
     let path = layout.volume_data(&volume.name);
-    let none = || Value::Map(BTreeMap::new());
     let mut fields = vec![
         ("Name", volume.name.as_str().into()),
         ("Driver", "local".into()),
         ("Mountpoint", path.display().to_string().into()),
         ("CreatedAt", Value::Time(volume.created)),
-        ("Labels", none()),
+        ("Labels", Value::map(&volume.labels)),
         ("Scope", "local".into()),
-        ("Options", none()),
+        ("Options", Value::map(&volume.options)),
     ];
-    if volume.anonymous {
-        fields.push(("Anonymous", true.into()));
+    let mut shown = fields.clone();
+    for id in ["UID", "GID"] {
+        let given = volume.options.get(id);
+        let number = given.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        fields.push((id, number.into()));
+        if number > 0 {
+            shown.push((id, number.into()));
+        }
     }
-    fields.push(("MountCount", 0.into()));
-    Value::fields("*define.InspectVolumeData", fields)
+    fields.push(("Anonymous", volume.anonymous.into()));
+    if volume.anonymous {
+        shown.push(("Anonymous", true.into()));
+    }
+    for all in [&mut fields, &mut shown] {
+        all.push(("MountCount", 0.into()));
+    }
+    const TYPE: &str = "*define.InspectVolumeData";
+    Value::fields(TYPE, fields).with_json(Value::fields(TYPE, shown))
 }
 
 fn show(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
@@ -180,13 +216,48 @@ fn remove_users(host: &Host, name: &VolumeName) -> Result<(), CliError> {
 }
 
 /// Removes the anonymous and the named volumes that no container has.
-fn prune(host: &Host) -> Result<u8, CliError> {
-    let hold = volumes::hold(&host.layout, Lock::Exclusive)?;
-    for volume in volumes::list(&host.layout)? {
-        if users::users(&host.layout, &volume.name).is_empty() {
-            volumes::remove(&host.layout, &hold, &volume.name)?;
+fn prune(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    const ASKS: &str = "WARNING! This will remove all volumes not used by at least one container. \
+        The following volumes will be removed:\n";
+    let filters = Filters::of(args, &host.layout)?;
+    let layout = &host.layout;
+    let unused = |volume: &Volume| users::users(layout, &volume.name).is_empty();
+    if !args.get_flag("force") {
+        let mut chosen = filters.choose(layout)?;
+        chosen.retain(unused);
+        if chosen.is_empty() {
+            output::say(&format!("{ASKS}No dangling volumes found"))?;
+            return Ok(0);
+        }
+        let names = chosen.iter().map(|volume| format!("{}\n", volume.name));
+        if !prune::is_sure(&format!("{ASKS}{}", names.collect::<String>()))? {
+            return Ok(0);
+        }
+    }
+    let hold = volumes::hold(layout, Lock::Exclusive)?;
+    for volume in filters.choose(layout)? {
+        if unused(&volume) {
+            volumes::remove(layout, &hold, &volume.name)?;
             output::say(volume.name.as_str())?;
         }
     }
-    Ok(store::sweep(&host.layout).map(|()| 0)?)
+    Ok(store::sweep(layout).map(|()| 0)?)
+}
+
+/// The one volume that a verb is about.
+pub(super) fn named(args: &ArgMatches, host: &Host) -> Result<Volume, CliError> {
+    let name = args.get_one::<String>("name").expect("clap demands one");
+    Ok(volumes::load(&host.layout, &parse(name)?)?)
+}
+
+/// A volume is a directory, and there whether somebody uses it or not.
+fn mount(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    let path = host.layout.volume_data(&named(args, host)?.name);
+    output::say(&path.display().to_string())?;
+    Ok(0)
+}
+
+fn unmount(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
+    output::say(named(args, host)?.name.as_str())?;
+    Ok(0)
 }

@@ -3,6 +3,7 @@
 pub mod apparmor;
 pub mod attach;
 pub mod cleanup;
+pub mod commit;
 pub mod conf;
 pub mod create;
 pub mod defaults;

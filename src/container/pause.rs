@@ -115,6 +115,57 @@ fn freeze(
     frozen
 }
 
+/// A payload that stands still as long as this lives.
+pub(super) struct Frozen<'a> {
+    definition: &'a Definition,
+    payload: Payload,
+}
+
+/// Freezes a payload that runs, for a moment and without a word about it; one that does not run, or is paused already,
+/// is left alone.
+///
+/// # Errors
+/// As of [`pause`]; it runs then.
+pub(super) fn hold_still<'a>(
+    site: Site<'_>,
+    definition: &'a Definition,
+) -> Result<Option<Frozen<'a>>, ContainerError> {
+    let runs = || -> Result<bool, ContainerError> {
+        Ok(observe(site.layout, site.manager, definition)?.state == State::Running)
+    };
+    // Before the lock, which the caller has if it does not run.
+    if !runs()? {
+        return Ok(None);
+    }
+    let _lock = store::lock(site.layout, &definition.id)?;
+    let Some(payload) = payload_of(site.layout, &definition.id) else {
+        return Ok(None);
+    };
+    if !runs()? {
+        return Ok(None);
+    }
+    // First, so that it is thawed whatever happens.
+    let frozen = Frozen {
+        definition,
+        payload,
+    };
+    freeze(site, definition, &frozen.payload)?;
+    Ok(Some(frozen))
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        let runs = || Ok(!is_frozen(&self.payload.cgroup)?);
+        let thawed = set_frozen(self.definition, &self.payload, false);
+        let thawed = thawed.and_then(|()| wait(runs, self.definition, "thaw"));
+        if let Err(error) = thawed
+            && self.payload.cgroup.exists()
+        {
+            tracing::error!(%error, "container stays paused; unpause it");
+        }
+    }
+}
+
 fn set_frozen(
     definition: &Definition,
     payload: &Payload,

@@ -18,6 +18,7 @@ mod process;
 mod pull;
 pub mod unit_file;
 mod userns;
+pub mod volume;
 
 use serde::{Deserialize, Serialize};
 

@@ -357,7 +357,7 @@ fn copy_blob(from: File, limit: u64, path: &Path) -> Result<(Digest, u64)> {
 }
 
 /// A name moves to the image loaded last; the image that had it stays, without a name if need be.
-fn merge(old: Vec<Listed>, new: Vec<Listed>) -> Result<Vec<Listed>> {
+pub(super) fn merge(old: Vec<Listed>, new: Vec<Listed>) -> Result<Vec<Listed>> {
     let mut all = old;
     for line in new {
         if line.name.is_some() {

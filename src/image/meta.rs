@@ -18,6 +18,9 @@ use super::tar_stream::Entry;
 /// The attribute of a directory that hides the lower ones (kernel, overlayfs.rst).
 pub(crate) const OPAQUE: &str = "trusted.overlay.opaque";
 
+/// Attributes of what is not whole in its layer: the rest of it is in those below, elsewhere (overlayfs.rst).
+pub(crate) const ELSEWHERE: [&str; 2] = ["trusted.overlay.redirect", "trusted.overlay.metacopy"];
+
 /// Metadata to give to a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Meta {

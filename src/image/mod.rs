@@ -10,14 +10,17 @@
 //! Everything is staged beside its place (`.part-*`), made durable, and renamed; index.json comes
 //! last. What a crash leaves is staged garbage, which the next change of the store removes.
 
+pub mod change;
 pub(crate) mod compression;
 mod config;
 mod digest;
 mod docker_archive;
 mod document;
+mod draft;
 mod error;
 mod history;
 pub mod host_mount;
+mod import;
 mod layout;
 mod limits;
 mod load;
@@ -38,8 +41,10 @@ mod unpack;
 
 pub use config::{Healthcheck, ImageConfig};
 pub use digest::Digest;
+pub use draft::{Draft, Format, Said, Written};
 pub use error::{Error, Result};
 pub use history::Step;
+pub use import::Imported;
 pub use limits::Limits;
 pub use load::{Loaded, Progress, Source};
 pub use local::{Hold, Image, Images};

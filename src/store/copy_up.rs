@@ -2,7 +2,7 @@
 //!
 //! The file `fresh` beside the data says that nothing was copied yet. As long as the volume is empty, it belongs to
 //! whoever has it next, or has the owner and mode of the image's directory; for the same user, that is done once, and
-//! `fresh` holds for whom. The copy is made beside the data, and then moved: a crash leaves either a copy that counts as
+//! `fresh` holds for whom, or that nobody but whoever made the volume has a say in that. The copy is made beside the data, and then moved: a crash leaves either a copy that counts as
 //! none, or entries that are all there and have yet to be moved.
 
 use std::fs::{self, File, OpenOptions};
@@ -19,6 +19,8 @@ use crate::sys::paths::{Lock, Root, chown, lock_file, rename_noreplace, sync_dir
 
 /// Says that nothing was copied into the volume yet.
 pub(super) const FRESH: &str = "fresh";
+/// In that file: whoever made the volume said whose it is.
+pub(super) const FIXED: &[u8] = b"fixed";
 /// What will be the volume's contents, while it is copied.
 const COPY: &str = ".copy";
 /// The same once it is whole.
@@ -84,7 +86,8 @@ fn stage(volume: &Path, root: &Path, target: &Path, first: &FirstUse) -> io::Res
     let fresh = volume.join(FRESH);
     let (uid, gid) = first.owner;
     let done = format!("owned {uid} {gid}");
-    let owned = fs::read(&fresh)? == done.as_bytes();
+    let said = fs::read(&fresh)?;
+    let owned = said == done.as_bytes() || said == FIXED;
     let root = Root::open(root)?;
     let flags = O_RDONLY | O_DIRECTORY;
     let source = match root.open_in(target, flags, 0) {

@@ -63,7 +63,7 @@ pub enum StoreError {
         name: String,
     },
     /// The name is taken.
-    #[error("{kind} with name {name} already exists: {kind} name in use")]
+    #[error("{kind} with name {name} already exists: {kind} {}", taken(kind))]
     ObjectExists {
         /// `volume` or `secret`.
         kind: &'static str,
@@ -87,6 +87,14 @@ fn or_id(kind: &str) -> (&'static str, &'static str) {
     match kind {
         "secret" => (" or id", ""),
         _ => ("", " found"),
+    }
+}
+
+/// Podman's words again.
+fn taken(kind: &str) -> &'static str {
+    match kind {
+        "secret" => "name in use",
+        _ => "already exists",
     }
 }
 

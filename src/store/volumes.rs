@@ -3,6 +3,7 @@
 //! `volumes/NAME/{volume.json, _data/, fresh}`. A volume appears whole and goes at once: it is made and taken apart under
 //! a hidden name.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -10,10 +11,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::copy_up::FRESH;
+use super::copy_up::{FIXED, FRESH};
 use super::directory::sync_names;
 use super::{StoreError, ensure_private, read_bounded, remove_tree, write_atomic};
 use crate::api::Layout;
+use crate::definition::volume::{VolumeOptions, has_no_copy};
 use crate::sys::id::random_bytes;
 use crate::sys::paths::{Lock, lock_file, rename_noreplace};
 use crate::sys::time::realtime;
@@ -32,6 +34,23 @@ pub struct Volume {
     pub anonymous: bool,
     /// When it was made, microseconds since the epoch.
     pub created: u64,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What it was made with ([`crate::definition::volume`]).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+}
+
+/// A volume that is to be made.
+#[derive(Clone, Debug, Default)]
+pub struct Wish {
+    /// It goes with its last container.
+    pub anonymous: bool,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its options, and whose it is.
+    pub options: VolumeOptions,
 }
 
 /// Keeps volumes from being removed (shared), or from being taken into use (exclusive), while it lives.
@@ -61,11 +80,33 @@ pub fn is_fresh(volume: &Path) -> bool {
     volume.join(FRESH).exists()
 }
 
-/// Makes a volume; whether it is new.
+/// Whether who has the volume first may fill it with what its image has there.
+///
+/// # Errors
+/// Its record cannot be read.
+pub fn may_be_filled(layout: &Layout, name: &VolumeName) -> Result<bool, StoreError> {
+    // The record is of no interest later.
+    let fresh = is_fresh(&layout.volume(name));
+    Ok(!fresh || !has_no_copy(&load(layout, name)?.options))
+}
+
+/// Makes a volume without labels and options; whether it is new.
 ///
 /// # Errors
 /// A file operation that failed; nothing is left then.
 pub fn ensure(layout: &Layout, name: &VolumeName, anonymous: bool) -> Result<bool, StoreError> {
+    let wish = Wish {
+        anonymous,
+        ..Wish::default()
+    };
+    create(layout, name, wish)
+}
+
+/// Makes a volume; whether it is new. One that is there stays as it is.
+///
+/// # Errors
+/// A file operation that failed; nothing is left then.
+pub fn create(layout: &Layout, name: &VolumeName, wish: Wish) -> Result<bool, StoreError> {
     let path = layout.volume(name);
     if path.is_dir() {
         return Ok(false);
@@ -76,10 +117,13 @@ pub fn ensure(layout: &Layout, name: &VolumeName, anonymous: bool) -> Result<boo
     let hidden = hidden(&directory, MAKING)?;
     let volume = Volume {
         name: name.clone(),
-        anonymous,
+        anonymous: wish.anonymous,
         created: realtime().as_micros() as u64,
+        labels: wish.labels,
+        options: wish.options.options,
     };
-    let made = make(&hidden, &volume).and_then(|()| {
+    let owner = (wish.options.uid, wish.options.gid);
+    let made = make(&hidden, &volume, owner).and_then(|()| {
         let parent = File::open(&directory).map_err(StoreError::io("open", &directory))?;
         let (from, to) = (hidden.file_name(), path.file_name());
         let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
@@ -101,18 +145,36 @@ pub fn ensure(layout: &Layout, name: &VolumeName, anonymous: bool) -> Result<boo
     }
 }
 
+/// A hidden directory for what will be in a volume. Needs a [`hold`], and is swept by the next removal if it is left.
+///
+/// # Errors
+/// A file operation that failed.
+pub fn stage(layout: &Layout, _hold: &Hold) -> Result<std::path::PathBuf, StoreError> {
+    let path = hidden(&layout.volumes(), MAKING)?;
+    ensure_private(&path)?;
+    Ok(path)
+}
+
 fn hidden(directory: &Path, prefix: &str) -> Result<std::path::PathBuf, StoreError> {
     let random = random_bytes::<8>().map_err(StoreError::io("draw a name in", directory))?;
     Ok(directory.join(format!("{prefix}{:016x}", u64::from_ne_bytes(random))))
 }
 
-fn make(path: &Path, volume: &Volume) -> Result<(), StoreError> {
+fn make(
+    path: &Path,
+    volume: &Volume,
+    (uid, gid): (Option<u32>, Option<u32>),
+) -> Result<(), StoreError> {
     ensure_private(path)?;
     let data = path.join("_data");
     let made = DirBuilder::new().mode(0o755).create(&data);
     made.map_err(StoreError::io("make directory", &data))?;
     let record = serde_json::to_vec(volume).expect("a record has only string keys");
-    write_atomic(&path.join(FRESH), b"", 0o600)?;
+    let fixed = uid.is_some() || gid.is_some();
+    if fixed {
+        std::os::unix::fs::chown(&data, uid, gid).map_err(StoreError::io("chown", &data))?;
+    }
+    write_atomic(&path.join(FRESH), if fixed { FIXED } else { b"" }, 0o600)?;
     write_atomic(&path.join(RECORD), &record, 0o600)?;
     sync_names(path)
 }

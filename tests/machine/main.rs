@@ -11,6 +11,7 @@ mod boot;
 mod bus;
 mod bus_changes;
 mod clients;
+mod commit;
 mod conf;
 mod dependencies;
 mod deploy;
@@ -63,6 +64,7 @@ mod vm_limits;
 mod vm_lsm;
 mod vm_smoke;
 mod vm_truth;
+mod volumes;
 
 #[path = "../words.rs"]
 mod words;

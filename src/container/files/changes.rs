@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::api::Layout;
-use crate::container::ContainerError;
+use crate::container::{ContainerError, prepare};
 use crate::definition::{Definition, Source};
 use crate::image::Images;
 use crate::image::meta::OPAQUE;
@@ -99,19 +99,51 @@ fn is_own(change: &Change, all: &[Change]) -> bool {
     own(&change.path) || for_own
 }
 
+/// What a start has made where the image has nothing, relative to the root.
+///
+/// # Errors
+/// As of [`changes`].
+pub(super) fn made_by_starts(
+    layout: &Layout,
+    definition: &Definition,
+) -> Result<Vec<PathBuf>, ContainerError> {
+    let upper = prepare::changes_of(layout, &definition.id).0;
+    let below = below(layout, definition)?;
+    let paths = OWN.iter().map(|own| own.trim_start_matches('/'));
+    let made = paths.filter(|path| {
+        upper.join(path).symlink_metadata().is_ok()
+            && below
+                .as_ref()
+                .is_none_or(|below| below.find(path.as_ref()).is_none())
+    });
+    Ok(made.map(PathBuf::from).collect())
+}
+
+/// The layers below the changes; none: there are no changes.
+fn below(layout: &Layout, definition: &Definition) -> Result<Option<Below>, ContainerError> {
+    Ok(match &definition.source {
+        Source::Image { id, .. } => {
+            let image = Images::open(&layout.state())?.resolve(id)?;
+            Some(Below(image.lower_dirs()))
+        }
+        Source::Rootfs { path } if definition.options.files.rootfs_overlay => {
+            Some(Below(vec![path.into()]))
+        }
+        Source::Rootfs { .. } => None,
+    })
+}
+
 /// All changes, in the order of their paths. A directory of the host that is the root as it is has none.
 ///
 /// # Errors
 /// The image is gone, or the layer cannot be read.
 pub fn changes(layout: &Layout, definition: &Definition) -> Result<Vec<Change>, ContainerError> {
-    let upper = layout.rootfs(&definition.id).join("upper");
-    let below = match &definition.source {
-        Source::Image { id, .. } => Images::open(&layout.state())?.resolve(id)?.lower_dirs(),
-        Source::Rootfs { path } if definition.options.files.rootfs_overlay => vec![path.into()],
-        Source::Rootfs { .. } => return Ok(Vec::new()),
+    let upper = prepare::changes_of(layout, &definition.id).0;
+    let Some(below) = below(layout, definition)? else {
+        return Ok(Vec::new());
     };
     let mut found = Vec::new();
-    match visit(&upper, &Below(below), Path::new(""), false, &mut found) {
+    match visit(&upper, &below, Path::new(""), false, &mut found) {
         // It never ran.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         result => result.map_err(ContainerError::io("read", upper))?,

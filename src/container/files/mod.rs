@@ -5,10 +5,12 @@ pub mod artifacts;
 pub mod changes;
 mod child;
 pub mod copy;
+pub(in crate::container) mod layer;
 pub mod mounted;
 mod place;
 mod root;
 mod side;
+pub mod volume;
 mod walk;
 
 use std::io;

@@ -56,7 +56,9 @@ impl<'a> Walk<'a> {
             return Ok(());
         };
         let key = (about.st_dev, about.st_ino);
-        if entry.kind != Kind::Directory && about.st_nlink > 1 {
+        // What overlayfs marks as deleted may all be one file of many names.
+        let deleted = entry.kind == Kind::CharDevice && about.st_rdev == 0;
+        if entry.kind != Kind::Directory && !deleted && about.st_nlink > 1 {
             if let Some(first) = self.links.get(&key) {
                 entry.kind = Kind::HardLink;
                 entry.link = first.clone();

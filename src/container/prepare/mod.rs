@@ -44,7 +44,7 @@ pub use health::change as change_health;
 pub(in crate::container) use isolation::bits;
 pub(super) use isolation::host_capabilities;
 pub use root::defaults;
-pub(super) use root::files_are_mounted;
+pub(super) use root::{changes_of, files_are_mounted};
 pub use user::UserError;
 
 /// What the monitor needs to create and keep the container.

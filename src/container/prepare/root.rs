@@ -15,7 +15,9 @@ use crate::host::world::{IdMap, MappedBind, Overlay, World};
 use crate::image::{Healthcheck, Image, Images};
 use crate::plan::bundle::{ImageDefaults, Mapping, map_file};
 use crate::plan::conf::Conf;
+use crate::store::copy_tree::Shift;
 use crate::sys::mountinfo::{MountInfo, read_mountinfo};
+use crate::types::ContainerId;
 
 /// The container's root, and what its image says.
 pub(super) struct Made {
@@ -189,6 +191,12 @@ fn idmap(mapping: &Mapping, definition: &Definition, layout: &Layout) -> Option<
         gids: map_file(&mapping.gids),
         staging: layout.bundle(&definition.id).join(STAGING),
     })
+}
+
+/// The directory with the changes of a container, and the way from the owners there to those that it sees.
+pub(in crate::container) fn changes_of(layout: &Layout, id: &ContainerId) -> (PathBuf, Shift) {
+    let own = layout.rootfs(id);
+    shifted::changes_of(&own).unwrap_or_else(|| (own.join("upper"), Shift::default()))
 }
 
 /// What the bundle takes from an image.

@@ -5,7 +5,7 @@
 //! at each start) it is made anew, and the container's own changes are carried over.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::error::{PrepareError, effect};
 use crate::host::world::{Durability, Overlay, World};
@@ -19,6 +19,15 @@ const RECORD: &str = "mapping";
 pub(super) fn are_there(own: &Path) -> bool {
     let names = [PLACE.to_owned(), format!("{PLACE}.old")];
     names.iter().any(|name| own.join(name).exists())
+}
+
+/// The changes of a container that has such copies, and the way back to the owners that it sees.
+pub(super) fn changes_of(own: &Path) -> Option<(PathBuf, Shift)> {
+    let names = [PLACE.to_owned(), format!("{PLACE}.old")];
+    let mut places = names.iter().map(|name| own.join(name));
+    let place = places.find(|place| place.exists())?;
+    let text = fs::read_to_string(place.join(RECORD)).ok()?;
+    Some((place.join("upper"), shift_of(&text).back()))
 }
 
 /// Makes the copies, unless they are there; the overlay to mount instead. `own` is the directory of the container's
@@ -118,7 +127,6 @@ fn shift_of(text: &str) -> Shift {
 mod tests {
     use std::collections::BTreeSet;
     use std::os::unix::fs::MetadataExt;
-    use std::path::PathBuf;
 
     use super::*;
     use crate::definition::IdRange;

@@ -141,7 +141,9 @@ fn volume(entry: &Entry) -> Option<FileError> {
             format!("VolumeName=: {}", parsed.err()?)
         }
         ("ServiceName", _) | ("Driver", "local") => return None,
-        (key, _) => format!("{key}= is not supported: volumes have no options in this version"),
+        (key, _) => format!(
+            "{key}= is not supported: volumes of unit files have no options in this version"
+        ),
     };
     Some(entry.error(message))
 }

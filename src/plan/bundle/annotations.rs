@@ -33,7 +33,7 @@ pub(super) fn plan(
 }
 
 /// Microseconds since the epoch as RFC 3339 has them, in UTC, with nine digits of a second.
-fn rfc3339(micros: u64) -> String {
+pub fn rfc3339(micros: u64) -> String {
     let (seconds, nanos) = (micros / 1_000_000, micros % 1_000_000 * 1000);
     let (days, of_day) = (seconds / 86400, seconds % 86400);
     // Years begin in March, so that leap days come last: 1970-01-01 is day 719468 of year 0.

@@ -2,7 +2,7 @@
 
 use super::{BundleFacts, hostname};
 use crate::api::NOTIFY_SOCKET;
-use crate::definition::Definition;
+use crate::definition::{Definition, Options};
 use crate::types::NotifyMode;
 
 /// Where a payload that says itself when it is ready finds the directory of its socket.
@@ -84,6 +84,25 @@ pub(super) fn plan(definition: &Definition, facts: &BundleFacts, systemd: bool) 
     };
     env.set_unless_there("HOME", home.unwrap_or(none));
     env.set_unless_there("HOSTNAME", hostname(definition, facts));
+    let all = env.0.into_iter();
+    all.map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// The environment that an image made of a container asks for: what is the same in each run of it.
+pub fn of_image(image: &[String], options: &Options) -> Vec<String> {
+    let process = &options.process;
+    let mut env = Env::default();
+    env.set("PATH", PATH);
+    env.extend(assignments(image));
+    for (name, template) in &process.env_merge {
+        let value = expand(template, |name| env.get(name).unwrap_or("").to_owned());
+        env.set(name, value);
+    }
+    if process.unset_env_all {
+        env.0.clear();
+    }
+    env.0.retain(|(name, _)| !process.unset_env.contains(name));
+    env.extend(borrowed(&options.env));
     let all = env.0.into_iter();
     all.map(|(name, value)| format!("{name}={value}")).collect()
 }

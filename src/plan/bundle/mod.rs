@@ -32,9 +32,10 @@ use crate::definition::{Definition, DefinitionError, HealthOptions, Namespace, N
 use crate::plan::conf::Conf;
 use crate::types::Signal;
 
+pub use annotations::rfc3339;
 pub use cdi::{CdiFile, Edits};
 pub use devices::DeviceNode;
-pub use env::NOTIFY_DIRECTORY;
+pub use env::{NOTIFY_DIRECTORY, of_image};
 pub use etc::EtcFacts;
 pub use files::{FileFacts, GivenFile, mapped_shm};
 pub use hooks::{HookFacts, command_of};
