@@ -512,7 +512,7 @@ fn every_tag_comes_and_a_terminal_shows_progress() {
         unitbox images --format '{{.Repository}}:{{.Tag}}' | sort
         unitbox pull -a --tls-verify=false $R/demo/bb:o; echo $?
         unitbox rmi -f $R/demo/bb:o $R/demo/bb:d >/dev/null
-        script -qec "unitbox pull --tls-verify=false $R/demo/bb:o" /dev/null > /opt/terminal
+        script -qec "stty cols 80 rows 24; unitbox pull --tls-verify=false $R/demo/bb:o" /dev/null > /opt/terminal
         grep -c 'done' /opt/terminal | grep -vc '^0$'; tail -1 /opt/terminal | tr -d '\r'
         unitbox pull --tls-verify=false $R/demo/bb:d 2>&1 >/dev/null | true; unitbox image exists $R/demo/bb:d; echo $?
         left
