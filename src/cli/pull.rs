@@ -1,6 +1,6 @@
 //! `pull`, and the images that `create` and `run` need.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
 
@@ -163,7 +163,10 @@ pub(super) fn ensure(host: &Host, wish: &mut Wish) -> Result<(), CliError> {
 /// Passes on what happens.
 pub(super) fn tell(note: Note) {
     match note {
-        Note::Line(line) | Note::Warning(line) => eprintln!("{line}"),
+        Note::Line(line) | Note::Warning(line) => {
+            // A reader that is gone must not end what goes on.
+            let _ = writeln!(io::stderr(), "{line}");
+        }
         note => tracing::debug!(?note, "pulling"),
     }
 }

@@ -10,7 +10,7 @@ use super::create::Wish;
 use crate::api::Layout;
 use crate::definition::{DefinitionError, OptionError, PullOptions};
 use crate::image::pull::{Access, Fetched, Note, Platform, RETRIES, Request};
-use crate::image::{Images, Progress};
+use crate::image::{self, Images, Progress};
 use crate::store;
 use crate::types::ContainerId;
 
@@ -141,14 +141,14 @@ fn platform(options: &PullOptions) -> Result<Platform, ContainerError> {
     let PullOptions {
         os, arch, variant, ..
     } = options.clone();
-    let Some(text) = &options.platform else {
+    let Some(platform) = &options.platform else {
         return Ok(Platform { os, arch, variant });
     };
     if os.is_some() || arch.is_some() {
-        let reason = "--platform option can not be specified with --arch or --os".to_owned();
-        return Err(wrong("--platform", text, reason));
+        let text = "--platform option can not be specified with --arch or --os";
+        return Err(image::Error::Pull(text.to_owned()).into());
     }
-    let mut words = text.splitn(3, '/').map(str::to_owned);
+    let mut words = platform.splitn(3, '/').map(str::to_owned);
     let (os, arch) = (words.next(), words.next());
     Ok(Platform {
         os,

@@ -1,5 +1,8 @@
 //! Images from a registry, side by side with Podman where it says something.
 
+mod push;
+mod units;
+
 use crate::harness::{Lab, Suite};
 
 const R: &str = "127.0.0.1:5000";
@@ -201,8 +204,8 @@ Y
             "authentication required",
         ),
         ("--tls-verify=false --creds user", "password is missing"),
-        ("--authfile /opt/nowhere", "--authfile /opt/nowhere"),
-        ("--cert-dir /opt/nowhere", "--cert-dir /opt/nowhere"),
+        ("--authfile /opt/nowhere", "\"/opt/nowhere\" for --authfile"),
+        ("--cert-dir /opt/nowhere", "\"/opt/nowhere\" for --cert-dir"),
     ] {
         let run = sh(
             &lab,
@@ -499,188 +502,38 @@ fn without_skopeo_there_is_one_line() {
         .ok();
 }
 
-const UNIT: &str = r#"
-    unit() {
-        mkdir -p /etc/unitbox
-        { echo "[Container]"; echo "Exec=sleep 1000"; echo "StopTimeout=0"; echo "Network=none"; echo "PodmanArgs=--tls-verify=false"; cat; } \
-            > /etc/unitbox/web.container
-        systemctl daemon-reload
-    }
-"#;
-
 #[test]
-fn a_unit_file_fetches_its_image() {
+fn every_tag_comes_and_a_terminal_shows_progress() {
     let lab = with_registry();
-    let said = sh(
-        &lab,
-        &format!(
-            r#"{UNIT}
-            unit <<< "Image=$R/demo/bb:o"$'\nPull=never'
-            systemctl start web; echo $?
-            journalctl --sync; journalctl -u web -o cat | grep -q 'image not known' && echo told
-            unit <<< "Image=$R/demo/bb:o"
-            systemctl start web && systemctl is-active web
-            unitbox exec systemd-web true && echo works
-            unitbox images --format '{{{{.Repository}}}}:{{{{.Tag}}}}'
-            systemctl stop web
-            # Its name is another image now.
-            skopeo copy -q oci:/usr/share/unitbox-lab/busybox-oci oci:/opt/M:m
-            umoci config --image /opt/M:m --config.env NEW=1
-            push oci:/opt/M:m docker://$R/demo/bb:o
-            systemctl start web; unitbox exec systemd-web sh -c 'echo new=$NEW'; systemctl stop web
-            unit <<< "Image=$R/demo/bb:o"$'\nPull=newer'
-            systemctl start web; unitbox exec systemd-web sh -c 'echo new=$NEW'; systemctl stop web
-            systemctl stop reg
-            systemctl start web; unitbox exec systemd-web sh -c 'echo new=$NEW'; systemctl stop web
-            unit <<< "Image=$R/demo/other"$'\nRetry=0'
-            systemctl start web; echo $?
-            journalctl --sync; journalctl -u web -o cat | grep -q 'connection refused' && echo told
-            left"#
-        ),
-    );
-    let lines: Vec<String> = said.out().lines().map(str::to_owned).collect();
-    assert_eq!(
-        lines,
-        [
-            "1",
-            "told",
-            "active",
-            "works",
-            "127.0.0.1:5000/demo/bb:o",
-            "new=",
-            "new=1",
-            "new=1",
-            "1",
-            "told"
-        ],
-        "{}",
-        said.err()
-    );
-}
-
-#[test]
-fn a_start_waits_for_a_fetch_that_goes_on_and_tells_how_far_it_is() {
-    let lab = with_registry();
-    let said = sh(
-        &lab,
-        &format!(
-            r#"{UNIT}
-            skopeo copy -q oci:/usr/share/unitbox-lab/busybox-oci oci:/opt/M:m
-            head -c 300000000 /dev/urandom > /opt/random; tar -C /opt -cf /opt/random.tar random
-            umoci raw add-layer --image /opt/M:m /opt/random.tar
-            push oci:/opt/M:m docker://$R/demo/big:1; rm -rf /opt/M /opt/random*
-            unit <<Y
-Image=$R/demo/big:1
-[Service]
-TimeoutStartSec=3
-Y
-            fetching() {{ ls /var/lib/unitbox/images/.pull-*/layout/oci-put-blob* >/dev/null 2>&1; }}
-            # It is stopped while it fetches.
-            systemctl start --no-block web
-            until fetching; do systemctl is-failed -q web && break; done
-            systemctl kill -s STOP reg
-            systemctl stop web; systemctl is-active web; pgrep -c skopeo; pgrep -fc 'system settl[e]'
-            systemctl kill -s CONT reg; systemctl reset-failed web 2>/dev/null
-            # The registry sleeps most of the time, longer than the unit's own patience.
-            systemctl start web & start=$!
-            until fetching; do systemctl is-failed -q web && break; done
-            for turn in 1 2 3 4 5 6 7 8; do
-                systemctl kill -s STOP reg
-                systemctl show -P StatusText web >> /opt/status
-                sleep 0.9
-                systemctl kill -s CONT reg; sleep 0.005
-            done
-            wait $start; echo $?
-            systemctl is-active web; unitbox exec systemd-web sh -c 'wc -c < /random'
-            systemctl show -P StatusText web
-            grep -c 'starting: pulling the image, layer [01]/2, [0-9]* MiB' /opt/status | grep -vc '^0$'
-            ls /run/unitbox/*/progress 2>/dev/null; left"#
-        ),
-    );
-    let lines: Vec<String> = said.out().lines().map(str::to_owned).collect();
-    assert_eq!(
-        lines,
-        [
-            "inactive",
-            "0",
-            "0",
-            "0",
-            "active",
-            "300000000",
-            "running",
-            "1"
-        ],
-        "{}\n{}",
-        said.err(),
-        lab.sh("cat /opt/status; journalctl -u web -o cat").out()
-    );
-}
-
-#[test]
-fn an_image_is_sent_where_it_is_to_go() {
-    let lab = with_registry();
-    let said = compare(
-        &lab,
-        r#"
-        N="--tls-verify=false"
-        $E pull -q $N $R/demo/bb:o >/dev/null
-        x $E push -q $N $R/demo/bb:o $R/$E/sent:1
-        skopeo inspect --config --tls-verify=false docker://$R/$E/sent:1 | sha256sum
-        $E pull -q $N $R/$E/sent:1
-        x $E push -q $N $R/demo/bb:o docker://$R/$E/docker:1 --format v2s2 --digestfile /opt/digest-$E
-        skopeo inspect --raw --tls-verify=false docker://$R/$E/docker:1 | jq -r .mediaType
-        test $(cat /opt/digest-$E) = $(skopeo inspect --format '{{.Digest}}' --tls-verify=false docker://$R/$E/docker:1); echo $?
-        x $E push -q $N --compression-format zstd --format oci $R/demo/bb:o $R/$E/zstd:1
-        skopeo inspect --raw --tls-verify=false docker://$R/$E/zstd:1 | jq -r '.layers[].mediaType'
-        $E rmi -f $R/$E/sent:1 >/dev/null
-        mkdir -p /opt/$E
-        for place in oci:/opt/$E/layout:x/y:1 oci-archive:/opt/$E/o.tar docker-archive:/opt/$E/d.tar:x/y:1 dir:/opt/$E/dir; do
-            $E push -q $R/demo/bb:o $place; echo $?
-            skopeo inspect --config $place | jq -r .architecture
-        done
-        cd /opt; $E push -q $R/demo/bb:o oci-archive:relative-$E.tar; ls relative-$E.tar | wc -l
-        x $E push -q $N nosuch $R/x
-        $E push -q --retry 0 $R/demo/bb:o $R/$E/tls:1 2>&1 | grep -c 'HTTP response to HTTPS client'
-        clear
-        "#,
-    );
-    assert!(
-        said.contains("zstd") && said.contains("image not known"),
-        "{said}"
-    );
-    // What is here is not copied, and what is there already is not sent.
     let said = sh(
         &lab,
         r#"
-        unitbox pull -q --tls-verify=false $R/demo/bb:o
-        unitbox push --tls-verify=false $R/demo/bb:o 2>&1
-        unitbox push -q $R/demo/bb:o containers-storage:localhost/theirs:1
-        podman run --rm --network=none localhost/theirs:1 echo theirs
+        unitbox pull -q -a --tls-verify=false $R/demo/bb; echo $?
+        unitbox images --format '{{.Repository}}:{{.Tag}}' | sort
+        unitbox pull -a --tls-verify=false $R/demo/bb:o; echo $?
+        unitbox rmi -f $R/demo/bb:o $R/demo/bb:d >/dev/null
+        script -qec "stty cols 80 rows 24; unitbox pull --tls-verify=false $R/demo/bb:o" /dev/null > /opt/terminal
+        grep -c 'done' /opt/terminal | grep -vc '^0$'; tail -1 /opt/terminal | tr -d '\r'
+        unitbox pull --tls-verify=false $R/demo/bb:d 2>&1 >/dev/null | true; unitbox image exists $R/demo/bb:d; echo $?
         left
         "#,
     )
     .ok();
-    assert!(
-        said.contains("Writing manifest to image destination"),
+    let id = said.lines().next().unwrap_or_default();
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            id,
+            id,
+            "0",
+            "127.0.0.1:5000/demo/bb:d",
+            "127.0.0.1:5000/demo/bb:o",
+            "125",
+            "1",
+            id,
+            "0"
+        ],
         "{said}"
     );
-    assert!(said.ends_with("theirs"), "{said}");
-    for (line, word) in [
-        ("unitbox push bb:o", "image not known"),
-        (
-            "unitbox push 127.0.0.1:5000/demo/bb:o somewhere",
-            "no registry",
-        ),
-        ("unitbox push --creds x 127.0.0.1:5000/demo/bb:o", "--creds"),
-        (
-            "unitbox push --compression-format zstd 127.0.0.1:5000/demo/bb:o docker-archive:/opt/z.tar",
-            "--compression-format",
-        ),
-        ("unitbox push --format v9 127.0.0.1:5000/demo/bb:o", "v9"),
-    ] {
-        let run = lab.sh(line);
-        run.fails(125);
-        assert_eq!(run.err().lines().count(), 1, "{line}: {}", run.err());
-        assert!(run.err().contains(word), "{line}: {}", run.err());
-    }
 }
