@@ -65,9 +65,9 @@ fn an_image_is_the_parent_of_what_has_one_step_more() {
         all.into_iter().find(|image| image.id == id).unwrap()
     };
     let (low, high) = (layer("low"), layer("high"));
-    let base = load("base", &[low.clone()], steps(1));
+    let base = load("base", std::slice::from_ref(&low), steps(1));
     let child = load("child", &[low.clone(), high.clone()], steps(2));
-    let note = load("note", &[low.clone()], steps(2));
+    let note = load("note", std::slice::from_ref(&low), steps(2));
     let far = load("far", &[low, high.clone()], steps(3));
     let other = load("other", &[high], steps(2));
     let odd = load("odd", &[layer("odd")], json!("nonsense"));
