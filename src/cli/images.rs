@@ -115,7 +115,7 @@ pub(super) fn remove(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     }
     let ignored = force || all || args.get_flag("ignore");
     targets::each(names.iter().map(String::as_str), |name| {
-        let before = images.list()?;
+        let before = images.list_with_history()?;
         match remove_one(host, &images, name, force, all) {
             Ok(mut removed) => {
                 let gone = removed.deleted.take().into_iter();

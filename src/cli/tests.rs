@@ -440,3 +440,15 @@ fn every_verb_on_containers_may_stand_behind_container() {
         assert!(behind.find_subcommand(verb).is_some(), "{verb}");
     }
 }
+
+#[test]
+fn verbs_on_images_may_stand_behind_image() {
+    let grammar = command();
+    let behind = grammar.find_subcommand("image").unwrap();
+    for verb in [
+        "exists", "history", "inspect", "list", "load", "ls", "mount", "prune", "rm", "save",
+        "tag", "umount", "unmount", "untag",
+    ] {
+        assert!(behind.find_subcommand(verb).is_some(), "{verb}");
+    }
+}

@@ -7,7 +7,6 @@ use serde::{Deserialize, Deserializer};
 
 use super::digest::Digest;
 use super::error::{Error, Result, refused};
-use super::history::Line;
 
 /// What an image asks of the containers made from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -68,7 +67,7 @@ pub struct Healthcheck {
     pub retries: u32,
 }
 
-fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+pub(super) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     from: D,
 ) -> std::result::Result<T, D::Error> {
     Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
@@ -91,8 +90,6 @@ struct Document {
     os: String,
     rootfs: RootFs,
     #[serde(default, deserialize_with = "null_is_default")]
-    history: Vec<Line>,
-    #[serde(default, deserialize_with = "null_is_default")]
     config: ImageConfig,
 }
 
@@ -106,7 +103,6 @@ struct RootFs {
 pub(super) struct ConfigBlob {
     pub(super) created: Option<String>,
     pub(super) layers: Vec<Digest>,
-    pub(super) history: Vec<Line>,
     pub(super) config: ImageConfig,
 }
 
@@ -123,7 +119,6 @@ pub(super) fn parse(digest: &Digest, bytes: &[u8]) -> Result<ConfigBlob> {
     let layers = document.rootfs.diff_ids.iter().map(|id| id.parse());
     Ok(ConfigBlob {
         created: document.created,
-        history: document.history,
         layers: layers.collect::<Result<_>>()?,
         config: document.config,
     })

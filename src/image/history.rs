@@ -2,7 +2,8 @@
 
 use serde::Deserialize;
 
-use super::error::Result;
+use super::config::null_is_default;
+use super::error::{Error, Result};
 use super::local::{Image, Images};
 
 /// One step.
@@ -33,7 +34,7 @@ pub(super) struct Line {
 }
 
 impl Image {
-    /// Whether another image is this one and one step more.
+    /// Whether another image is this one and one step more; both of [`Images::list_with_history`].
     pub fn is_parent_of(&self, child: &Image) -> bool {
         let more = child.layers.len().checked_sub(self.layers.len());
         child.history.len() == self.history.len() + 1
@@ -44,12 +45,41 @@ impl Image {
 }
 
 impl Images {
+    /// As [`Images::list`], with what [`Image::is_parent_of`] needs; an image whose history cannot be
+    /// read, perhaps as it goes meanwhile, has none.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn list_with_history(&self) -> Result<Vec<Image>> {
+        let mut images = self.list()?;
+        for image in &mut images {
+            image.history = self.history_lines(image).unwrap_or_default();
+        }
+        Ok(images)
+    }
+
+    fn history_lines(&self, image: &Image) -> Result<Vec<Line>> {
+        #[derive(Deserialize)]
+        struct Document {
+            #[serde(default, deserialize_with = "null_is_default")]
+            history: Vec<Line>,
+        }
+        let digest = format!("sha256:{}", image.id).parse()?;
+        match serde_json::from_slice::<Document>(&self.document(&digest)?) {
+            Ok(document) => Ok(document.history),
+            Err(source) => Err(Error::Json {
+                what: format!("history of image {}", image.id),
+                source,
+            }),
+        }
+    }
+
     /// The steps of an image, the last first; those that it does not tell of have a layer only.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn history(&self, image: &Image) -> Result<Vec<Step>> {
-        let lines = image.history.clone();
+        let lines = self.history_lines(image)?;
         let all = self.list()?;
         let mut used: Vec<&str> = Vec::new();
         let mut steps = Vec::new();

@@ -1,6 +1,6 @@
 //! The store on disk: names, images, locks.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -47,6 +47,7 @@ pub struct Image {
     pub config: ImageConfig,
     /// The diffIDs of the layers, the lowest first.
     pub layers: Vec<Digest>,
+    /// Only of those that [`Images::list_with_history`] gives.
     pub(super) history: Vec<Line>,
     layer_store: PathBuf,
 }
@@ -56,12 +57,14 @@ impl Image {
     /// once, as empty layers are, counts at its highest place: overlayfs refuses it twice, and
     /// nothing of it shows through itself.
     pub fn lower_dirs(&self) -> Vec<PathBuf> {
-        let mut seen = HashSet::new();
-        let layers = self.layers.iter().rev();
-        layers
-            .filter(|layer| seen.insert(*layer))
-            .map(|layer| self.layer_store.join(layer.file_name()))
-            .collect()
+        let mut dirs: Vec<PathBuf> = Vec::new();
+        for layer in self.layers.iter().rev() {
+            let dir = self.layer_store.join(layer.file_name());
+            if !dirs.contains(&dir) {
+                dirs.push(dir);
+            }
+        }
+        dirs
     }
 }
 
@@ -286,7 +289,7 @@ impl Images {
             size: parsed.layers.iter().filter_map(size).sum(),
             config: parsed.config,
             layers: parsed.layers,
-            history: parsed.history,
+            history: Vec::new(),
             layer_store: self.layers.clone(),
         })
     }

@@ -97,7 +97,7 @@ impl Images {
         let index = self.lock_index()?;
         let mut listed = self.read_index()?;
         let mut gone: Vec<Image> = Vec::new();
-        let all = self.list()?;
+        let all = self.list_with_history()?;
         for image in &all {
             // It may be there under two manifests.
             let again = gone.iter().any(|other| other.id == image.id);

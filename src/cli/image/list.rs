@@ -82,7 +82,7 @@ pub(in crate::cli) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError
     let filters = ImageFilters::parse(texts, &store, now)?;
     let used = volumes::images_in_use(&host.layout);
     let is_used = |id: &str| used.contains_key(id);
-    let all = store.list()?;
+    let all = store.list_with_history()?;
     let mut images = all.clone();
     let hidden = !args.get_flag("all") && !filters.has("intermediate");
     images.retain(|image| !(hidden && is_intermediate(image, &all)));

@@ -232,6 +232,16 @@ impl Oci {
         layers: &[Blob],
         config: serde_json::Value,
     ) -> serde_json::Value {
+        self.manifest_with(layers, config, serde_json::json!([]))
+    }
+
+    /// The same of an image with a history.
+    pub(super) fn manifest_with(
+        &mut self,
+        layers: &[Blob],
+        config: serde_json::Value,
+        history: serde_json::Value,
+    ) -> serde_json::Value {
         let diff_ids: Vec<_> = layers
             .iter()
             .map(|layer| layer.diff_id.to_string())
@@ -239,6 +249,7 @@ impl Oci {
         let config = serde_json::json!({
             "created": "2026-01-02T03:04:05Z", "architecture": "amd64", "os": "linux",
             "rootfs": {"type": "layers", "diff_ids": diff_ids}, "config": config,
+            "history": history,
         });
         let config = serde_json::to_vec(&config).unwrap();
         let config = self.put(config, "application/vnd.oci.image.config.v1+json");

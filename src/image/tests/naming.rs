@@ -1,5 +1,9 @@
 //! Names that come, go and move.
 
+use serde_json::json;
+
+use super::super::Image;
+use super::build::{Blob, Oci};
 use super::store::{Lab, layer};
 
 #[test]
@@ -39,4 +43,45 @@ fn names_come_go_and_move() {
     assert!(lab.resolve(&one.id).names.is_empty());
     untag(&one.id, &[]).unwrap();
     assert_eq!(lab.images.list().unwrap().len(), 2, "images stay");
+}
+
+/// Podman hides an image without a name that another is made of, and removes it with that.
+#[test]
+fn an_image_is_the_parent_of_what_has_one_step_more() {
+    let lab = Lab::new();
+    let steps = |count: usize| -> serde_json::Value {
+        (0..count)
+            .map(
+                |at| json!({"created": "2026-01-02T03:04:05Z", "created_by": format!("step {at}")}),
+            )
+            .collect()
+    };
+    let load = |name: &str, layers: &[Blob], history: serde_json::Value| -> Image {
+        let mut oci = Oci::new();
+        let manifest = oci.manifest_with(layers, json!({"Cmd": [name]}), history);
+        oci.list(manifest, name);
+        let id = lab.load(oci).unwrap().remove(0).id;
+        let all = lab.images.list_with_history().unwrap();
+        all.into_iter().find(|image| image.id == id).unwrap()
+    };
+    let (low, high) = (layer("low"), layer("high"));
+    let base = load("base", std::slice::from_ref(&low), steps(1));
+    let child = load("child", &[low.clone(), high.clone()], steps(2));
+    let note = load("note", std::slice::from_ref(&low), steps(2));
+    let far = load("far", &[low, high.clone()], steps(3));
+    let other = load("other", &[high], steps(2));
+    let odd = load("odd", &[layer("odd")], json!("nonsense"));
+    assert!(base.is_parent_of(&child) && base.is_parent_of(&note));
+    assert!(child.is_parent_of(&far) && note.is_parent_of(&far));
+    for stranger in [&base, &far, &other, &odd] {
+        assert!(!base.is_parent_of(stranger), "{:?}", stranger.names);
+    }
+    let told = lab.images.history(&far).unwrap();
+    let told: Vec<(&str, Option<&String>)> = told
+        .iter()
+        .map(|step| (step.created_by.as_str(), step.id.as_ref()))
+        .collect();
+    assert_eq!(told[0], ("step 2", Some(&far.id)));
+    assert_eq!((told.len(), told[2].0), (3, "step 0"));
+    assert!(lab.images.history(&odd).is_err());
 }

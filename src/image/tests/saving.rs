@@ -103,11 +103,11 @@ fn names_are_those_that_podman_writes() {
 fn damage_is_found_and_removal_does_not_disturb() {
     let lab = Lab::new();
     let blob = packed("x");
-    lab.one("x", &[blob.clone()]);
+    lab.one("x", std::slice::from_ref(&blob));
     let saved = lab.images.open_saved(&words(&["x"]), false).unwrap();
     lab.remove("x", false).unwrap();
     docker_archive(&saved, Vec::new(), &mut |_, _| {}).unwrap();
-    lab.one("x", &[blob.clone()]);
+    lab.one("x", std::slice::from_ref(&blob));
     let path = lab.images.blob_path(&Digest::of(&blob.bytes));
     std::fs::write(path, gzip(b"other")).unwrap();
     let saved = lab.images.open_saved(&words(&["x"]), false).unwrap();
