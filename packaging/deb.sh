@@ -81,7 +81,6 @@ stage_docs() {
 libraries() {
     local root=$1 programs=()
     mapfile -t programs < <(find "$root/usr" -type f -perm 755)
-    mkdir "$STAGE/debian"
     printf 'Source: unitbox\n\nPackage: unitbox\nArchitecture: any\n' >"$STAGE/debian/control"
     (cd "$STAGE" && dpkg-shlibdeps -O --ignore-missing-info "${programs[@]/#/-e}") | sed -n 's/^shlibs:Depends=//p'
 }
@@ -108,8 +107,8 @@ main() {
     export SOURCE_DATE_EPOCH
     umask 022
     STAGE=$(mktemp -d)
-    root=$STAGE/root
-    mkdir "$root"
+    root=$STAGE/debian/unitbox
+    mkdir -p "$root"
     stage_files "$root"
     stage_docs "$root"
     stage_control "$root"
