@@ -87,10 +87,10 @@ libraries() {
 
 stage_control() {
     local root=$1 control=$1/DEBIAN depends size script
-    depends=$(libraries "$root")
-    [[ $depends ]] || die "dpkg-shlibdeps found no library"
     size=$(du -sk --apparent-size "$root" | cut -f 1)
     mkdir "$control"
+    depends=$(libraries "$root")
+    [[ $depends ]] || die "dpkg-shlibdeps found no library"
     sed -e "s|@version@|$VERSION|" -e "s|@arch@|$(dpkg --print-architecture)|" -e "s|@libraries@|$depends|" \
         -e "s|@size@|$size|" "$DEBIAN/control" >"$control/control"
     (cd "$root" && find etc -type f -printf '/%p\n' | sort) >"$control/conffiles"

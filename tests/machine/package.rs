@@ -13,6 +13,9 @@ fn build(version: &str, output: &Path) -> PathBuf {
     let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/deb.sh"));
     command.args(["--version", version, "--output"]).arg(output);
     command.env("UNITBOX_BIN_DIR", binaries());
+    // Small is not what is looked at here.
+    command.env("DPKG_DEB_COMPRESSOR_TYPE", "gzip");
+    command.env("DPKG_DEB_COMPRESSOR_LEVEL", "1");
     let output = command.output().expect("deb.sh can be executed");
     PathBuf::from(Run::new("deb.sh", output).ok())
 }
