@@ -1,7 +1,10 @@
 # shellcheck shell=bash
 # The verbs of the command line, one function each.
 
-verb_deps() { deps_ensure; }
+verb_deps() {
+    DEPS+=("$@")
+    deps_ensure
+}
 
 verb_root() {
     (($# == 1)) || usage

@@ -1,6 +1,8 @@
 //! Containers of unit files: the generator, and what their units do.
 
-use crate::harness::{Lab, Suite};
+use std::process::Command;
+
+use crate::harness::{Lab, Run, Suite};
 
 /// A file whose container has the busybox directory of the machine as its root, with a layer of its own.
 fn container(lab: &Lab, name: &str, keys: &str) {
@@ -116,28 +118,26 @@ const PODMANS: &str = "RequiresMountsFor=%t/containers|SyslogIdentifier=%N|Notif
 /// Files with keys that this Podman does not know yet.
 const NEWER: [&str; 5] = ["limits", "reload", "reload-command", "security", "switches"];
 
+/// The corpus without its expectations, as an archive: `good` and `bad` files, each with all drop-ins.
+fn packed_corpus() -> Vec<u8> {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/units");
+    let script = format!(
+        "set -e; dir=$(mktemp -d); trap 'rm -rf \"$dir\"' EXIT; cd \"$dir\"; cp -a '{corpus}' good; cp -a good bad
+         (cd good; grep -rl '^## error ' . | xargs -d '\\n' rm)
+         (cd bad; grep -rL '^## error ' . | grep -v '\\.d/' | xargs -d '\\n' rm; find . -xtype l -delete)
+         grep -rl '^## ' . | xargs -d '\\n' sed -i '/^## /d'; tar -c good bad"
+    );
+    let packed = Command::new("bash").args(["-c", &script]).output();
+    let packed = Run::new("pack", packed.expect("bash can be executed"));
+    packed.ok();
+    packed.stdout
+}
+
 #[test]
 fn units_have_what_podmans_have() {
     let lab = Lab::boot(Suite::Trixie);
-    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/units");
-    for entry in std::fs::read_dir(corpus).expect("there is a corpus") {
-        let path = entry.expect("it can be read").path();
-        let text = std::fs::read_to_string(&path).expect("it can be read");
-        let name = path
-            .file_name()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
-        let place = if text.contains("## error ") {
-            "bad"
-        } else {
-            "good"
-        };
-        let lines = text.lines().filter(|line| !line.starts_with("## "));
-        let text: Vec<&str> = lines.collect();
-        lab.sh("mkdir -p /opt/good /opt/bad").ok();
-        lab.write(&format!("/opt/{place}/{name}"), text.join("\n"));
-    }
+    let packed = packed_corpus();
+    lab.sh_with_input("tar -C /opt -x", &packed).ok();
     let generator = "/usr/lib/systemd/system-generators/unitbox-generator";
     let compared = lab.sh(&format!(
         "mkdir -p /opt/theirs /opt/ours /opt/broken

@@ -39,6 +39,7 @@ mod machined;
 mod mounts;
 mod notify;
 mod one_stop;
+mod package;
 mod process;
 mod pty_fuzz;
 mod pull;

@@ -77,7 +77,7 @@ fn the_corpus_is_read_as_its_files_say() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(cases.len() >= 80, "only {} files", cases.len());
+    assert!(cases.len() >= 240, "only {} files", cases.len());
 }
 
 fn of<'a>(case: &'a Case, kind: &'a str) -> impl Iterator<Item = &'a str> {

@@ -156,7 +156,8 @@ impl Drop for Lab {
     }
 }
 
-fn tool<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Command {
+/// `tests/lab/lab` with arguments.
+pub(crate) fn tool<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Command {
     script("lab", args)
 }
 
@@ -168,10 +169,14 @@ where
     S: AsRef<OsStr>,
 {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(checkout.join("tests/lab").join(name));
+    command.args(args).env("UNITBOX_BIN_DIR", binaries());
+    command
+}
+
+/// Where the programs are that are tested.
+pub(crate) fn binaries() -> PathBuf {
     let built = Path::new(env!("CARGO_BIN_EXE_unitbox")).parent();
     let built = built.expect("an executable is in a directory").to_owned();
-    let binaries = std::env::var_os("UNITBOX_BIN_DIR").map_or(built, PathBuf::from);
-    let mut command = Command::new(checkout.join("tests/lab").join(name));
-    command.args(args).env("UNITBOX_BIN_DIR", binaries);
-    command
+    std::env::var_os("UNITBOX_BIN_DIR").map_or(built, PathBuf::from)
 }

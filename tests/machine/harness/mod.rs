@@ -10,7 +10,7 @@ mod tmux;
 mod vm;
 
 pub(crate) use guest::Guest;
-pub(crate) use lab::{Lab, Suite};
+pub(crate) use lab::{Lab, Suite, binaries, tool};
 pub(crate) use leaks::{Kind, Leak, Oracle, list};
 pub(crate) use pty::Terminal;
 pub(crate) use run::Run;

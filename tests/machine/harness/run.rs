@@ -16,7 +16,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(script: &str, output: Output) -> Self {
+    pub(crate) fn new(script: &str, output: Output) -> Self {
         let signal = output.status.signal().map(|signal| 128 + signal);
         let code = output.status.code().or(signal);
         Self {

@@ -1,0 +1,1 @@
+drop-in.container.d
