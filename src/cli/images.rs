@@ -124,6 +124,9 @@ fn split(name: &str) -> (String, String) {
 
 pub(super) fn image(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let (verb, args) = args.subcommand().expect("clap demands a verb");
+    if verb == "diff" {
+        return super::diff::images(args, host);
+    }
     if verb == "import" {
         return super::import::run(args, host);
     }

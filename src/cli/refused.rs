@@ -47,7 +47,6 @@ const VERBS: &[(&str, &str)] = &[
     ("container restore", "use criu, or stop and start"),
     ("container runlabel", "use image inspect, and run"),
     ("image build", "use buildah build"),
-    ("image diff", "use skopeo copy, and diff(1)"),
     ("image history", "use skopeo inspect --config"),
     ("image list", "use images"),
     ("image load", "use load"),
@@ -66,10 +65,6 @@ const VERBS: &[(&str, &str)] = &[
     ("image trust", "use policy.json(5)"),
     ("image unmount", "use --mount=type=image"),
     ("image untag", "use rmi"),
-    (
-        "system check",
-        "records are files that are checked when they are read; use journalctl",
-    ),
     ("system connection", REMOTE),
     ("system df", "use du below /var/lib/unitbox"),
     ("system events", "use events"),
