@@ -241,7 +241,8 @@ fn is_other(old: &fs::Metadata, new: &fs::Metadata) -> bool {
     // Archives have whole seconds.
     let (one, other) = (old.mtime_nsec(), new.mtime_nsec());
     let at_once = one == other || one == 0 || other == 0;
-    key(old) != key(new) || (!new.is_dir() && !(at_once && content(old) == content(new)))
+    let same = new.is_dir() || (at_once && content(old) == content(new));
+    key(old) != key(new) || !same
 }
 
 /// All changes, in the order of their paths. A directory of the host that is the root as it is has none.
