@@ -222,6 +222,7 @@ fn image_verbs() -> Vec<Command> {
                     .about("End with 0 if the image is there, else with 1")
                     .arg(Arg::new("image").value_name("IMAGE").required(true)),
             )
+            .subcommand(super::diff::of_image())
             .subcommand(super::import::command())
             .subcommand(pull::command())
             .subcommand(push::command())
@@ -255,6 +256,7 @@ fn other_verbs() -> Vec<Command> {
             .about("Verbs on all that there is")
             .subcommand_required(true)
             .arg_required_else_help(true)
+            .subcommand(super::check::command())
             .subcommand(super::prune::command())
             .subcommand(
                 Command::new("restore")

@@ -3,7 +3,9 @@
 use clap::{Arg, ArgMatches, Command};
 
 use super::error::CliError;
-use super::{Host, args, artifact, commit, files, inspect, prune, ps, stats, system, targets, top};
+use super::{
+    Host, args, artifact, commit, diff, files, inspect, prune, ps, stats, system, targets, top,
+};
 use crate::api::ExitCode;
 use crate::container::rename;
 use crate::store;
@@ -66,7 +68,7 @@ pub(super) fn run(verb: &str, args: &ArgMatches, host: &Host) -> Option<Result<u
     Some(match verb {
         "commit" => commit::run(args, host),
         "cp" => files::copy(args, host),
-        "diff" => files::diff(args, host),
+        "diff" => diff::run(args, host),
         "export" => files::export(args, host),
         "mount" => files::mount(args, host),
         "unmount" => files::unmount(args, host),

@@ -22,7 +22,11 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     (
         "diff",
-        &["unitbox diff web", "unitbox diff --format json web"],
+        &[
+            "unitbox diff web",
+            "unitbox diff --format json web",
+            "unitbox diff web localhost/web:changed",
+        ],
     ),
     ("export", &["unitbox export -o web.tar web"]),
     ("init", &["unitbox init web"]),
@@ -48,6 +52,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
         &[
             "unitbox import -c 'CMD [\"/bin/sh\"]' root.tar.gz localhost/root",
             "unitbox import --message 'first files' root.tar localhost/root",
+        ],
+    ),
+    (
+        "image diff",
+        &[
+            "unitbox image diff localhost/web:changed",
+            "unitbox image diff localhost/web:changed localhost/web",
         ],
     ),
     (
@@ -248,6 +259,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     (
         "version",
         &["unitbox version --format '{{.Client.Version}}'"],
+    ),
+    (
+        "system check",
+        &[
+            "unitbox system check --quick",
+            "unitbox system check --repair --max 0s",
+        ],
     ),
     (
         "volume create",

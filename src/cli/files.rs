@@ -1,4 +1,4 @@
-//! `cp`, `diff`, `export`, `mount` and `unmount`.
+//! `cp`, `export`, `mount` and `unmount`.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -9,9 +9,9 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use super::args::{is_on, switch, toggle};
 use super::error::CliError;
 use super::template::Value;
-use super::{Host, output, ps, select, targets};
+use super::{Host, output, select, targets};
 use crate::api::event::EventKind;
-use crate::container::files::{self, changes, copy, mounted};
+use crate::container::files::{self, copy, mounted};
 use crate::container::{ContainerError, events};
 use crate::definition::Definition;
 use crate::store::{self, Listed};
@@ -40,11 +40,7 @@ pub(super) fn commands() -> [Command; 5] {
             ))
             .arg(place("from", "[CONTAINER:]PATH|-"))
             .arg(place("to", "[CONTAINER:]PATH|-")),
-        Command::new("diff")
-            .about("Show what a container has changed in the files of its image")
-            .arg(format())
-            .arg(ps::latest())
-            .arg(container()),
+        super::diff::command(),
         Command::new("export")
             .about("Write the files of a container as an archive")
             .arg(
@@ -72,7 +68,7 @@ pub(super) fn commands() -> [Command; 5] {
     ]
 }
 
-fn word<'a>(args: &'a ArgMatches, name: &str) -> &'a str {
+pub(super) fn word<'a>(args: &'a ArgMatches, name: &str) -> &'a str {
     args.get_one::<String>(name).map_or("", String::as_str)
 }
 
@@ -125,76 +121,14 @@ pub(super) fn copy(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     Ok(0)
 }
 
-fn check_format(args: &ArgMatches, error: impl Fn(&str) -> String) -> Result<bool, CliError> {
+pub(super) fn check_format(
+    args: &ArgMatches,
+    error: impl Fn(&str) -> String,
+) -> Result<bool, CliError> {
     match word(args, "format") {
         "" => Ok(false),
         "json" => Ok(true),
         other => Err(CliError::Usage(error(other))),
-    }
-}
-
-/// `diff`.
-pub(super) fn diff(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
-    let json = check_format(args, |_| {
-        "only supported value for '--format' is 'json'".to_owned()
-    })?;
-    let (given, latest) = (args.contains_id("container"), args.get_flag("latest"));
-    if !given && !latest {
-        return Err(CliError::Usage(
-            "\"unitbox diff\" requires a name, id, or the \"--latest\" flag".to_owned(),
-        ));
-    }
-    let definition = targets::one(args, &host.layout).map_err(|error| {
-        // Podman's words, for who looks for them.
-        let text = format!("{} not found: layer not known", word(args, "container"));
-        match error.is_not_found() {
-            true => CliError::Usage(text),
-            false => error,
-        }
-    })?;
-    let changes = changes::changes(&host.layout, &definition)?;
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    if json {
-        let mut fields = Vec::new();
-        for (name, kind) in [
-            ("changed", changes::Kind::Changed),
-            ("added", changes::Kind::Added),
-            ("deleted", changes::Kind::Deleted),
-        ] {
-            let own = changes.iter().filter(|change| change.kind == kind);
-            let own: Vec<serde_json::Value> = own.map(|change| text(&change.path).into()).collect();
-            if !own.is_empty() {
-                fields.push((name, own));
-            }
-        }
-        return output::print(&as_json(&fields)).map(|()| 0);
-    }
-    for change in &changes {
-        let letter = match change.kind {
-            changes::Kind::Changed => 'C',
-            changes::Kind::Added => 'A',
-            changes::Kind::Deleted => 'D',
-        };
-        output::say(&format!("{letter} {}", text(&change.path)))?;
-    }
-    Ok(0)
-}
-
-/// As Podman has it: five blanks a step, and no end of line.
-fn as_json(fields: &[(&str, Vec<serde_json::Value>)]) -> String {
-    let lists: Vec<String> = fields
-        .iter()
-        .map(|(name, values)| {
-            let values: Vec<String> = values
-                .iter()
-                .map(|value| format!("          {value}"))
-                .collect();
-            format!("     \"{name}\": [\n{}\n     ]", values.join(",\n"))
-        })
-        .collect();
-    match lists.is_empty() {
-        true => "{}".to_owned(),
-        false => format!("{{\n{}\n}}", lists.join(",\n")),
     }
 }
 

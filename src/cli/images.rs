@@ -67,6 +67,7 @@ pub(super) fn load(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
 pub(super) fn image(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     let (verb, args) = args.subcommand().expect("clap demands a verb");
     match verb {
+        "diff" => return super::diff::images(args, host),
         "import" => return super::import::run(args, host),
         "inspect" => return inspect::images(args, host),
         "pull" => return pull::run(args, host),

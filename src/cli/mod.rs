@@ -3,10 +3,12 @@
 mod args;
 mod artifact;
 mod attach;
+mod check;
 mod commit;
 mod completion;
 mod containers;
 mod create;
+mod diff;
 mod error;
 mod events;
 mod examples;

@@ -34,6 +34,9 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
     if let Some((REGISTER, args)) = args.subcommand() {
         return register(args, host);
     }
+    if let Some(("check", args)) = args.subcommand() {
+        return super::check::run(args, host);
+    }
     if let Some(("prune", args)) = args.subcommand() {
         return prune::system(args, host);
     }

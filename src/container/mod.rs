@@ -2,6 +2,7 @@
 
 pub mod apparmor;
 pub mod attach;
+pub mod check;
 pub mod cleanup;
 pub mod commit;
 pub mod conf;

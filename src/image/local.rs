@@ -152,6 +152,11 @@ impl Images {
         Ok(hold)
     }
 
+    /// The same without a look at what a crash left.
+    pub(super) fn lock_staging_as_it_is(&self) -> Result<Hold> {
+        self.lock("staging.lock", Lock::Exclusive)
+    }
+
     fn lock(&self, name: &str, kind: Lock) -> Result<Hold> {
         let path = self.images.join(name);
         let mut options = File::options();

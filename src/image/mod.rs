@@ -11,6 +11,7 @@
 //! last. What a crash leaves is staged garbage, which the next change of the store removes.
 
 pub mod change;
+mod check;
 pub(crate) mod compression;
 mod config;
 mod digest;
@@ -39,6 +40,7 @@ pub(crate) mod tar_stream;
 mod tests;
 mod unpack;
 
+pub use check::Damage;
 pub use config::{Healthcheck, ImageConfig};
 pub use digest::Digest;
 pub use draft::{Draft, Format, Said, Written};

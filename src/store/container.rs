@@ -16,8 +16,8 @@ use crate::types::{ContainerId, ContainerName};
 /// Longest definition, bytes; an environment is at most 2 MiB (execve(2)).
 const MAX_DEFINITION: u64 = 16 << 20;
 /// Directories of containers that are being made or removed begin so.
-const MAKING: &str = ".new-";
-const REMOVING: &str = ".old-";
+pub(super) const MAKING: &str = ".new-";
+pub(super) const REMOVING: &str = ".old-";
 
 /// One entry of [`list`].
 #[derive(Debug)]

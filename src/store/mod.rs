@@ -4,6 +4,7 @@
 //! link `names/<name>` is made while the creator holds the container's lock; a link to nothing whose container nobody
 //! has locked is what a crash left behind, and counts as free. Damage to one container never hides another.
 
+pub mod check;
 mod container;
 pub mod copy_tree;
 pub mod copy_up;

@@ -249,6 +249,11 @@ pub fn remove(layout: &Layout, _hold: &Hold, name: &VolumeName) -> Result<(), St
     result
 }
 
+/// Whether this is the name of a volume that is being made or removed.
+pub(super) fn is_staged(name: &str) -> bool {
+    name.starts_with(MAKING) || name.starts_with(REMOVING)
+}
+
 /// Where a volume is while it is being removed.
 pub fn removing(layout: &Layout, name: &VolumeName) -> std::path::PathBuf {
     layout.volumes().join(format!("{REMOVING}{name}"))

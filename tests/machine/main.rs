@@ -10,6 +10,7 @@ mod bench_verbs;
 mod boot;
 mod bus;
 mod bus_changes;
+mod check;
 mod clients;
 mod commit;
 mod conf;

@@ -1,5 +1,7 @@
 //! What a container has changed in the files of its image: its layer for changes, read as it is.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -34,11 +36,12 @@ pub struct Change {
     pub path: PathBuf,
 }
 
-/// The layers below one for changes, the topmost first.
-struct Below(Vec<PathBuf>);
+/// Layers, the topmost first.
+#[derive(Clone, Debug)]
+pub struct Layers(Vec<PathBuf>);
 
-impl Below {
-    /// What the image has at a path, relative to its root.
+impl Layers {
+    /// What they show at a path, relative to its root.
     fn find(&self, path: &Path) -> Option<fs::Metadata> {
         for layer in &self.0 {
             match fs::symlink_metadata(layer.join(path)) {
@@ -51,6 +54,13 @@ impl Below {
             }
         }
         None
+    }
+
+    /// The names that some layer has in a directory; what is deleted may be among them.
+    fn names(&self, directory: &Path) -> Vec<OsString> {
+        let listed = |layer: &PathBuf| fs::read_dir(layer.join(directory)).into_iter().flatten();
+        let entries = self.0.iter().flat_map(listed).flatten();
+        entries.map(|entry| entry.file_name()).collect()
     }
 
     /// Whether a layer says that what lower ones have at a path is gone.
@@ -120,17 +130,119 @@ pub(super) fn made_by_starts(
 }
 
 /// The layers below the changes; none: there are no changes.
-fn below(layout: &Layout, definition: &Definition) -> Result<Option<Below>, ContainerError> {
+fn below(layout: &Layout, definition: &Definition) -> Result<Option<Layers>, ContainerError> {
     Ok(match &definition.source {
         Source::Image { id, .. } => {
             let image = Images::open(&layout.state())?.resolve(id)?;
-            Some(Below(image.lower_dirs()))
+            Some(Layers(image.lower_dirs()))
         }
         Source::Rootfs { path } if definition.options.files.rootfs_overlay => {
-            Some(Below(vec![path.into()]))
+            Some(Layers(vec![path.into()]))
         }
         Source::Rootfs { .. } => None,
     })
+}
+
+/// The layers of an image.
+///
+/// # Errors
+/// It is not there, or damaged.
+pub fn of_image(layout: &Layout, name: &str) -> Result<Layers, ContainerError> {
+    let image = Images::open(&layout.state())?.resolve(name)?;
+    Ok(Layers(image.lower_dirs()))
+}
+
+/// The layers of a container: its changes, and what is below them. A directory of the host that is the root as it is
+/// has one.
+///
+/// # Errors
+/// Its image is gone.
+pub fn of_container(layout: &Layout, definition: &Definition) -> Result<Layers, ContainerError> {
+    let upper = prepare::changes_of(layout, &definition.id).0;
+    Ok(match (below(layout, definition)?, &definition.source) {
+        (Some(below), _) => Layers([vec![upper], below.0].concat()),
+        (None, Source::Rootfs { path }) => Layers(vec![path.into()]),
+        (None, Source::Image { .. }) => Layers(vec![upper]),
+    })
+}
+
+/// What the topmost layer changes in those below, in the order of the paths.
+///
+/// # Errors
+/// A layer cannot be read.
+pub fn of_top(layers: &Layers) -> Result<Vec<Change>, ContainerError> {
+    let Some((top, below)) = layers.0.split_first() else {
+        return Ok(Vec::new());
+    };
+    let mut found = Vec::new();
+    let seen = visit(
+        top,
+        &Layers(below.to_vec()),
+        Path::new(""),
+        false,
+        &mut found,
+    );
+    seen.map_err(ContainerError::io("read", top))?;
+    Ok(settled(found))
+}
+
+/// What is other in some layers than in others, in the order of the paths.
+///
+/// # Errors
+/// As of [`of_top`].
+pub fn between(before: &Layers, now: &Layers) -> Result<Vec<Change>, ContainerError> {
+    if now
+        .0
+        .split_first()
+        .is_some_and(|(_, below)| below == before.0)
+    {
+        return of_top(now);
+    }
+    let mut found = Vec::new();
+    compare(before, now, Path::new(""), &mut found);
+    Ok(settled(found))
+}
+
+/// Compares what is in a directory of both; whether there is a change.
+fn compare(before: &Layers, now: &Layers, directory: &Path, found: &mut Vec<Change>) -> bool {
+    let start = found.len();
+    let names: BTreeSet<OsString> = (before.names(directory).into_iter())
+        .chain(now.names(directory))
+        .collect();
+    for name in names {
+        let path = directory.join(name);
+        let at = found.len();
+        let kind = match (before.find(&path), now.find(&path)) {
+            (None, None) => None,
+            (Some(_), None) => Some(Kind::Deleted),
+            (None, Some(about)) => {
+                if about.is_dir() {
+                    compare(before, now, &path, found);
+                }
+                Some(Kind::Added)
+            }
+            (Some(old), Some(new)) => {
+                let inside = new.is_dir() && compare(before, now, &path, found);
+                (inside || is_other(&old, &new)).then_some(Kind::Changed)
+            }
+        };
+        if let Some(kind) = kind {
+            let path = Path::new("/").join(path);
+            found.insert(at, Change { kind, path });
+        }
+    }
+    found.len() > start
+}
+
+/// Size and time of a directory say only what is in it.
+fn is_other(old: &fs::Metadata, new: &fs::Metadata) -> bool {
+    let key = |about: &fs::Metadata| (about.mode(), about.uid(), about.gid(), about.rdev());
+    let content = |about: &fs::Metadata| (about.mtime(), about.len());
+    // Archives have whole seconds.
+    let (one, other) = (old.mtime_nsec(), new.mtime_nsec());
+    let at_once = one == other || one == 0 || other == 0;
+    let same = new.is_dir() || (at_once && content(old) == content(new));
+    key(old) != key(new) || !same
 }
 
 /// All changes, in the order of their paths. A directory of the host that is the root as it is has none.
@@ -148,6 +260,11 @@ pub fn changes(layout: &Layout, definition: &Definition) -> Result<Vec<Change>, 
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         result => result.map_err(ContainerError::io("read", upper))?,
     }
+    Ok(settled(found))
+}
+
+/// Without what starts make, and in order.
+fn settled(mut found: Vec<Change>) -> Vec<Change> {
     let all = found.clone();
     // Only the few around what a start makes can be its own.
     found.retain(|change| {
@@ -160,7 +277,7 @@ pub fn changes(layout: &Layout, definition: &Definition) -> Result<Vec<Change>, 
         let bytes = |change: &Change| change.path.as_os_str().as_bytes().to_owned();
         bytes(one).cmp(&bytes(other))
     });
-    Ok(found)
+    found
 }
 
 fn is_same_directory(before: &fs::Metadata, now: &fs::Metadata) -> bool {
@@ -171,7 +288,7 @@ fn is_same_directory(before: &fs::Metadata, now: &fs::Metadata) -> bool {
 /// The layer is ours, and links in it are read, never followed.
 fn visit(
     upper: &Path,
-    below: &Below,
+    below: &Layers,
     directory: &Path,
     new: bool,
     found: &mut Vec<Change>,
