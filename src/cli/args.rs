@@ -7,8 +7,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::error::CliError;
 use super::{
-    attach, containers, events, examples, exec, files, healthcheck, info, init, inspect, kill,
-    logs, objects, pause, ps, restart, rm, start, stats, stop, streams, top, trace, verify, wait,
+    attach, containers, events, examples, exec, files, healthcheck, info, init, inspect, install,
+    kill, logs, objects, pause, ps, restart, rm, start, stats, stop, streams, top, trace, verify,
+    wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -246,6 +247,7 @@ fn other_verbs() -> Vec<Command> {
     vec![
         events::command(),
         info::command(),
+        install::command(),
         verify::command(),
         Command::new("version")
             .about("Show the version")

@@ -73,6 +73,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ("images", &["unitbox images --quiet --no-trunc"]),
     ("info", &["unitbox info --format json"]),
     (
+        "install",
+        &[
+            "unitbox install --dry-run ./units",
+            "unitbox install --replace web.container data.volume",
+        ],
+    ),
+    (
         "inspect",
         &[
             "unitbox inspect web",

@@ -18,6 +18,7 @@ mod images;
 mod info;
 mod init;
 mod inspect;
+mod install;
 mod kill;
 mod listing;
 mod logs;
@@ -109,6 +110,7 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "events" => events::run(args, host),
         "healthcheck" => healthcheck::run(args, host),
         "info" => info::run(args, host),
+        "install" => install::run(args, host),
         "load" => images::load(args, host),
         "images" => images::list(args, host),
         "rmi" => images::remove(args, host),
