@@ -8,8 +8,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::error::CliError;
 use super::{
     attach, containers, events, examples, exec, files, generate, healthcheck, image, images, info,
-    init, inspect, kill, logs, objects, pause, ps, pull, push, restart, rm, start, stats, stop,
-    streams, top, trace, verify, wait,
+    init, inspect, install, kill, logs, objects, pause, ps, pull, push, restart, rm, start, stats,
+    stop, streams, top, trace, verify, wait,
 };
 use crate::api::Layout;
 use crate::container::create::Wish;
@@ -240,6 +240,7 @@ fn other_verbs() -> Vec<Command> {
         events::command(),
         generate::command(),
         info::command(),
+        install::command(),
         verify::command(),
         Command::new("version")
             .about("Show the version")

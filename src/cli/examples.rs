@@ -141,6 +141,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("info", &["unitbox info --format json"]),
     (
+        "install",
+        &[
+            "unitbox install --dry-run ./units",
+            "unitbox install --replace web.container data.volume",
+        ],
+    ),
+    (
         "inspect",
         &[
             "unitbox inspect web",

@@ -24,6 +24,7 @@ mod import;
 mod info;
 mod init;
 mod inspect;
+mod install;
 mod kill;
 mod listing;
 mod logs;
@@ -121,6 +122,7 @@ fn privileged(verb: &str, args: &ArgMatches, host: &Host) -> Result<u8, CliError
         "healthcheck" => healthcheck::run(args, host),
         "info" => info::run(args, host),
         "import" => import::run(args, host),
+        "install" => install::run(args, host),
         "load" => images::load(args, host),
         "pull" => pull::run(args, host),
         "push" => push::run(args, host),

@@ -49,12 +49,12 @@ pub(super) fn run(args: &ArgMatches) -> Result<u8, CliError> {
 }
 
 /// What there is to say of a file or a directory.
-struct Report {
-    errors: Vec<FileError>,
+pub(super) struct Report {
+    pub(super) errors: Vec<FileError>,
     notes: Vec<FileError>,
 }
 
-fn verify(path: &Path, host: &Specifiers) -> Result<Report, CliError> {
+pub(super) fn verify(path: &Path, host: &Specifiers) -> Result<Report, CliError> {
     // Who refers to other files means those beside him, or those of the system.
     let system = SYSTEM_DIRS.iter().map(PathBuf::from);
     let (own, names) = match path.metadata() {
@@ -101,7 +101,7 @@ fn verify(path: &Path, host: &Specifiers) -> Result<Report, CliError> {
     Ok(report)
 }
 
-fn name_of(path: &Path) -> Result<String, CliError> {
+pub(super) fn name_of(path: &Path) -> Result<String, CliError> {
     let name = path.file_name().and_then(|name| name.to_str());
     match name.filter(|_| Kind::of(path).is_some()) {
         Some(name) => Ok(name.to_owned()),

@@ -94,6 +94,41 @@ fn systemctl_starts_what_a_file_says() {
 }
 
 #[test]
+fn what_is_installed_is_started_and_one_bad_file_installs_none() {
+    let lab = Lab::boot(Suite::Trixie);
+    lab.sh("mkdir -p /root/units /etc/unitbox").ok();
+    container(&lab, "web", "Volume=data.volume:/data\n");
+    lab.sh("mv /etc/unitbox/web.container /root/units; rmdir /etc/unitbox; mkdir /root/units/web.container.d")
+        .ok();
+    lab.write(
+        "/root/units/web.container.d/name.conf",
+        "[Container]\nEnvironment=NAME=dropped\n",
+    );
+    lab.write("/root/units/data.volume", "[Volume]\n");
+    lab.write(
+        "/root/units/bad.container",
+        "[Container]\nImgae=x\nImage=y\n",
+    );
+    let bad = lab.sh("unitbox install /root/units");
+    let text = bad.fails(125).err();
+    assert!(
+        text.contains("/root/units/bad.container:2: unknown key \"Imgae\""),
+        "{text}"
+    );
+    let shown = lab.sh("ls -d /etc/unitbox 2>/dev/null | wc -l; rm /root/units/bad.container
+        unitbox install --dry-run /root/units | wc -l; ls -d /etc/unitbox 2>/dev/null | wc -l
+        cd /root; unitbox install units; unitbox install units | wc -l; stat -c %a /etc/unitbox/web.container
+        systemctl daemon-reload; systemctl start web; unitbox exec systemd-web sh -c 'echo $NAME'");
+    assert_eq!(
+        shown.ok(),
+        "0\n3\n0\n/etc/unitbox/data.volume\n/etc/unitbox/web.container\n\
+         /etc/unitbox/web.container.d/name.conf\n0\n644\ndropped"
+    );
+    lab.sh("cd /root; echo '#' >>units/data.volume; unitbox install units")
+        .fails(125);
+}
+
+#[test]
 fn what_is_no_file_stalls_no_reload() {
     let lab = Lab::boot(Suite::Trixie);
     lab.sh(
