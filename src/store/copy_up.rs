@@ -20,7 +20,9 @@ use crate::sys::paths::{Lock, Root, chown, lock_file, rename_noreplace, sync_dir
 /// Says that nothing was copied into the volume yet.
 pub(super) const FRESH: &str = "fresh";
 /// In that file: whoever made the volume said whose it is.
-pub(super) const FIXED: &[u8] = b"fixed";
+pub(super) const FIXED: &str = "fixed";
+/// In that file, as its last word: nothing is to be copied.
+pub(super) const NOCOPY: &str = "nocopy";
 /// What will be the volume's contents, while it is copied.
 const COPY: &str = ".copy";
 /// The same once it is whole.
@@ -85,9 +87,13 @@ fn stage(volume: &Path, root: &Path, target: &Path, first: &FirstUse) -> io::Res
     }
     let fresh = volume.join(FRESH);
     let (uid, gid) = first.owner;
-    let done = format!("owned {uid} {gid}");
-    let said = fs::read(&fresh)?;
-    let owned = said == done.as_bytes() || said == FIXED;
+    let said = fs::read_to_string(&fresh)?;
+    let no_copy = said.ends_with(NOCOPY);
+    let done = match no_copy {
+        true => format!("owned {uid} {gid} {NOCOPY}"),
+        false => format!("owned {uid} {gid}"),
+    };
+    let owned = said == done || said.starts_with(FIXED);
     let root = Root::open(root)?;
     let flags = O_RDONLY | O_DIRECTORY;
     let source = match root.open_in(target, flags, 0) {
@@ -111,7 +117,7 @@ fn stage(volume: &Path, root: &Path, target: &Path, first: &FirstUse) -> io::Res
     };
     let entries = Dir::from_fd(source.try_clone()?)?.iter().count();
     // `.` and `..` are always there.
-    if !first.copy || entries <= 2 {
+    if no_copy || !first.copy || entries <= 2 {
         if !owned {
             dress(&source, &open_dir(&data)?.into(), how)?;
             write_atomic(&fresh, done.as_bytes(), 0o600).map_err(io::Error::other)?;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::copy_up::{FIXED, FRESH};
+use super::copy_up::{FIXED, FRESH, NOCOPY};
 use super::directory::sync_names;
 use super::{StoreError, ensure_private, read_bounded, remove_tree, write_atomic};
 use crate::api::Layout;
@@ -78,16 +78,6 @@ pub fn hold(layout: &Layout, kind: Lock) -> Result<Hold, StoreError> {
 /// Whether nobody has had the volume in this directory yet.
 pub fn is_fresh(volume: &Path) -> bool {
     volume.join(FRESH).exists()
-}
-
-/// Whether who has the volume first may fill it with what its image has there.
-///
-/// # Errors
-/// Its record cannot be read.
-pub fn may_be_filled(layout: &Layout, name: &VolumeName) -> Result<bool, StoreError> {
-    // The record is of no interest later.
-    let fresh = is_fresh(&layout.volume(name));
-    Ok(!fresh || !has_no_copy(&load(layout, name)?.options))
 }
 
 /// Makes a volume without labels and options; whether it is new.
@@ -174,7 +164,10 @@ fn make(
     if fixed {
         std::os::unix::fs::chown(&data, uid, gid).map_err(StoreError::io("chown", &data))?;
     }
-    write_atomic(&path.join(FRESH), if fixed { FIXED } else { b"" }, 0o600)?;
+    let mut words = Vec::new();
+    words.extend(fixed.then_some(FIXED));
+    words.extend(has_no_copy(&volume.options).then_some(NOCOPY));
+    write_atomic(&path.join(FRESH), words.join(" ").as_bytes(), 0o600)?;
     write_atomic(&path.join(RECORD), &record, 0o600)?;
     sync_names(path)
 }

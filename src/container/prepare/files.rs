@@ -265,9 +265,7 @@ fn volume(
     let shift = idmap(ground, mount)?.map_or_else(Shift::default, |idmap| idmap.back());
     let first = FirstUse {
         owner: shift.owner(user.uid, user.gid),
-        copy: !mount.has("nocopy")
-            && mount.subpath.is_none()
-            && volumes::may_be_filled(layout, &name)?,
+        copy: !mount.has("nocopy") && mount.subpath.is_none(),
         shift,
     };
     let copied = world.copy_up(&path, ground.rootfs, Path::new(&mount.target), &first);
