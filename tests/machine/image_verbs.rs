@@ -293,7 +293,7 @@ fn a_mounted_image_is_read_only_and_in_use() {
         let list: Vec<&str> = list.split_whitespace().collect();
         assert_eq!(list, ["docker.io/library/busybox:latest", place.as_str()]);
         let json = lab.sh("unitbox image mount --format json").ok();
-        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
         assert_eq!(json[0]["mountpoint"], place.as_str());
         assert_eq!(json[0]["id"], id.as_str());
         let refused = lab.sh("unitbox rmi busybox");
