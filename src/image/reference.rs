@@ -74,8 +74,11 @@ impl Reference {
     }
 }
 
-/// Repository and tag of a full name; a port of a registry is no tag.
+/// Repository and tag of a full name; a port of a registry is no tag, nor is a digest.
 pub fn split_tag(name: &str) -> (&str, Option<&str>) {
+    if let Some((repository, _)) = name.split_once('@') {
+        return (repository, None);
+    }
     match name.rsplit_once(':') {
         Some((repository, tag)) if !tag.contains('/') => (repository, Some(tag)),
         _ => (name, None),

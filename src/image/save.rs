@@ -59,6 +59,8 @@ impl Images {
         let mut all: Vec<Saved> = Vec::new();
         for name in images {
             let (image, full) = self.resolve_in(name, self.list()?)?;
+            // A digest is no tag, and another one there.
+            let full = full.filter(|full| !full.contains('@'));
             match all.iter_mut().find(|one| one.id == image.id) {
                 Some(one) => one.names.extend(full),
                 None => {
