@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -77,7 +77,14 @@ pub(super) fn run(args: &ArgMatches, host: &Host) -> Result<u8, CliError> {
 }
 
 /// What is to be written where; a file that is there already with the same contents is not written.
-type Plan = BTreeMap<PathBuf, Vec<u8>>;
+type Plan = BTreeMap<PathBuf, Contents>;
+
+/// What a file has, and who may read it: who keeps a password in a file that only root reads keeps it so.
+#[derive(Debug)]
+struct Contents {
+    text: Vec<u8>,
+    mode: u32,
+}
 
 /// Reads everything and writes nothing.
 fn plan(
@@ -145,12 +152,12 @@ fn files_of(path: &Path) -> Result<BTreeMap<String, PathBuf>, CliError> {
 }
 
 /// The contents, if they are to be written.
-fn settle(source: &Path, target: &Path, replace: bool) -> Result<Option<Vec<u8>>, String> {
-    let text = read(source).map_err(|error| error.to_string())?;
+fn settle(source: &Path, target: &Path, replace: bool) -> Result<Option<Contents>, String> {
+    let new = read(source).map_err(|error| error.to_string())?;
     match read(target) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(text)),
-        Ok(old) if old == text => Ok(None),
-        Ok(_) if replace => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(new)),
+        Ok(old) if old.text == new.text => Ok(None),
+        Ok(_) if replace => Ok(Some(new)),
         Ok(_) => Err(format!(
             "{} is there with other contents; use --replace",
             target.display()
@@ -160,18 +167,21 @@ fn settle(source: &Path, target: &Path, replace: bool) -> Result<Option<Vec<u8>>
 }
 
 /// A regular file that is not too large, without waiting for the writer of a FIFO.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+fn read(path: &Path) -> io::Result<Contents> {
     let mut options = OpenOptions::new();
     let options = options.read(true).custom_flags(nix::libc::O_NONBLOCK);
     let file = options.open(path)?;
-    if !file.metadata()?.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
+    // systemd.unit(5): units can be read by all, mostly.
+    let mode = metadata.permissions().mode() & 0o044 | 0o600;
     let mut text = Vec::new();
     file.take(MAX_SIZE + 1).read_to_end(&mut text)?;
     match text.len() as u64 > MAX_SIZE {
         true => Err(io::Error::other("larger than 1 MiB")),
-        false => Ok(text),
+        false => Ok(Contents { text, mode }),
     }
 }
 
@@ -199,10 +209,10 @@ fn relative(file: &Path, pieces: &[PathBuf]) -> Vec<FileError> {
 
 /// All files, or those that were there.
 fn write(plan: &Plan) -> Result<(), CliError> {
-    let mut done: Vec<(&Path, Option<Vec<u8>>)> = Vec::new();
-    for (target, text) in plan {
+    let mut done: Vec<(&Path, Option<Contents>)> = Vec::new();
+    for (target, new) in plan {
         let old = read(target).ok();
-        if let Err(error) = put(target, text) {
+        if let Err(error) = put(target, new) {
             for (target, old) in done.into_iter().rev() {
                 // What counts is the first error.
                 let _ = match old {
@@ -217,11 +227,10 @@ fn write(plan: &Plan) -> Result<(), CliError> {
     Ok(())
 }
 
-fn put(target: &Path, text: &[u8]) -> Result<(), CliError> {
+fn put(target: &Path, contents: &Contents) -> Result<(), CliError> {
     let parent = target.parent().unwrap_or(target);
     fs::create_dir_all(parent).map_err(CliError::io("make", parent.to_string_lossy()))?;
-    // systemd.unit(5): units can be read by all.
-    Ok(store::write_atomic(target, text, 0o644)?)
+    Ok(store::write_atomic(target, &contents.text, contents.mode)?)
 }
 
 #[cfg(test)]

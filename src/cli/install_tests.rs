@@ -117,14 +117,33 @@ fn a_write_that_fails_takes_the_others_back() {
     let place = Place::new("install-undo");
     place.put("to/a", "old");
     place.put("to/z", "no directory");
-    let plan = Plan::from([
-        (place.to().join("a"), b"new".to_vec()),
-        (place.to().join("b"), b"new".to_vec()),
-        (place.to().join("z/c"), b"new".to_vec()),
-    ]);
+    let secret = PermissionsExt::from_mode(0o600);
+    fs::set_permissions(place.to().join("a"), secret).unwrap();
+    let new = |name: &str| {
+        let (text, mode) = (b"new".to_vec(), 0o644);
+        (place.to().join(name), Contents { text, mode })
+    };
+    let plan = Plan::from(["a", "b", "z/c"].map(new));
     assert!(write(&plan).is_err());
-    assert_eq!(fs::read(place.to().join("a")).unwrap(), b"old");
+    let old = read(&place.to().join("a")).unwrap();
+    assert_eq!((&old.text[..], old.mode), (&b"old"[..], 0o600));
     assert!(!place.to().join("b").exists());
+}
+
+#[test]
+fn what_only_root_reads_stays_so() {
+    let place = Place::new("install-mode");
+    for (name, mode) in [("a", 0o600), ("b", 0o4775)] {
+        place.put(&format!("from/{name}.container"), GOOD);
+        let path = place.from().join(format!("{name}.container"));
+        fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    place.install(&place.from(), false).unwrap();
+    let mode = |name: &str| {
+        let metadata = fs::metadata(place.to().join(name)).unwrap();
+        metadata.permissions().mode() & 0o7777
+    };
+    assert_eq!((mode("a.container"), mode("b.container")), (0o600, 0o644));
 }
 
 #[test]
