@@ -146,7 +146,7 @@ fn check_images(
     let needed = lacking
         .iter()
         .any(|problem| matches!(problem, Problem::NoImage(..)));
-    for damage in images.check(quick, &HashSet::new())? {
+    for damage in images.check(quick)? {
         if matches!(&damage, Damage::Unlisted(path) if !is_older(path, max)) {
             continue;
         }

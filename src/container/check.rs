@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{ContainerError, Site, unit};
 use crate::api::Layout;
@@ -20,6 +20,12 @@ pub enum Problem {
     NoUnit(Box<Definition>),
     /// A container whose image is gone or damaged.
     NoImage(ContainerId, ContainerName),
+}
+
+impl Problem {
+    fn is_unit(&self, of: &Path) -> bool {
+        matches!(self, Self::StrayUnit(path) if path == of)
+    }
 }
 
 impl std::fmt::Display for Problem {
@@ -114,6 +120,11 @@ pub fn mend(site: Site<'_>, problem: &Problem) -> Result<bool, ContainerError> {
     match problem {
         Problem::NoImage(..) => return Ok(false),
         Problem::NoUnit(definition) => unit::rewrite(site, definition)?,
+        // One of that name may have come meanwhile.
+        Problem::StrayUnit(path)
+            if !stray_units(site.layout)
+                .iter()
+                .any(|stray| stray.is_unit(path)) => {}
         Problem::StrayUnit(path) => {
             fs::remove_file(path).map_err(ContainerError::io("remove", path))?
         }

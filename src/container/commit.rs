@@ -164,7 +164,7 @@ fn settle<'a>(
             _ if Instant::now() >= until => {
                 let id = &definition.id;
                 let text =
-                    format!("container {id} is being started, stopped or removed: commit it");
+                    format!("container {id} is being started, stopped or removed: try again");
                 return Err(ContainerError::State(text));
             }
             _ => drop(lock),

@@ -53,17 +53,20 @@ impl std::fmt::Display for Damage {
 }
 
 impl Images {
-    /// Looks at everything; `quick` does not read what is in blobs. With `in_use`, layers that no image lists but that
-    /// may be used.
+    /// Looks at everything; `quick` does not read what is in blobs.
     ///
     /// # Errors
     /// The index cannot be read, or a directory not listed.
-    pub fn check(&self, quick: bool, in_use: &HashSet<Digest>) -> Result<Vec<Damage>> {
+    pub fn check(&self, quick: bool) -> Result<Vec<Damage>> {
         // Nobody stages anything while the lock is ours.
         let _staging = self.lock_staging_as_it_is()?;
+        self.look(quick)
+    }
+
+    fn look(&self, quick: bool) -> Result<Vec<Damage>> {
         let mut damages = self.staged_files()?;
         let mut blobs = HashMap::new();
-        let (mut listed, mut layers) = (HashSet::new(), in_use.clone());
+        let (mut listed, mut layers) = (HashSet::new(), HashSet::new());
         let mut whole = true;
         for line in self.read_index()? {
             let seen = self.check_image(&line, quick, &mut blobs);
@@ -213,6 +216,11 @@ impl Images {
     pub fn mend(&self, damage: &Damage) -> Result<bool> {
         let _staging = self.lock_staging()?;
         let _index = self.lock_index()?;
+        // Since it was found, an image may have come that has it, or come again.
+        let quick = !matches!(damage, Damage::Image { .. });
+        if !self.look(quick)?.contains(damage) {
+            return Ok(true);
+        }
         match damage {
             Damage::Staged(path) | Damage::Unlisted(path) => remove_any(path)?,
             Damage::Layer { layer, .. } => return self.unpack_again(layer),

@@ -1,6 +1,7 @@
 //! Tests with archives made by hand; they need root (chown, mknod, trusted attributes).
 
 mod build;
+mod checking;
 mod hostile;
 mod naming;
 mod saving;
