@@ -88,6 +88,16 @@ fn grammar(build: Build) -> Command {
         .subcommands(other_verbs())
 }
 
+/// `--output`, where an archive goes.
+pub(super) fn output_file(help: &'static str) -> Arg {
+    Arg::new("output")
+        .long("output")
+        .short('o')
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help(help)
+}
+
 pub(super) fn switch(name: &'static str, short: Option<char>, help: &'static str) -> Arg {
     Arg::new(name)
         .long(name)

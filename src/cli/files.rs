@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command};
 
-use super::args::{is_on, switch, toggle};
+use super::args::{is_on, output_file, switch, toggle};
 use super::error::CliError;
 use super::template::Value;
 use super::{Host, output, select, targets};
@@ -43,14 +43,7 @@ pub(super) fn commands() -> [Command; 5] {
         super::diff::command(),
         Command::new("export")
             .about("Write the files of a container as an archive")
-            .arg(
-                Arg::new("output")
-                    .long("output")
-                    .short('o')
-                    .value_name("FILE")
-                    .value_parser(value_parser!(PathBuf))
-                    .help("A file instead of standard output, which must be no terminal"),
-            )
+            .arg(output_file("A file instead of standard output, which must be no terminal"))
             .arg(container().required(true)),
         select::by_name(
             Command::new("mount").about("Mount the files of containers, and tell where"),

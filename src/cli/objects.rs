@@ -1,10 +1,8 @@
 //! The grammar of `volume` and `secret`.
 
-use std::path::PathBuf;
+use clap::{Arg, ArgAction, Command};
 
-use clap::{Arg, ArgAction, Command, value_parser};
-
-use super::args::switch;
+use super::args::{output_file, switch};
 use super::{inspect, ps};
 
 pub(super) fn verbs() -> Vec<Command> {
@@ -62,14 +60,9 @@ fn volume() -> Command {
                 )),
             Command::new("export")
                 .about("Write the files of a volume as an archive")
-                .arg(
-                    Arg::new("output")
-                        .long("output")
-                        .short('o')
-                        .value_name("FILE")
-                        .value_parser(value_parser!(PathBuf))
-                        .help("A file instead of standard output, which must be no terminal"),
-                )
+                .arg(output_file(
+                    "A file instead of standard output, which must be no terminal",
+                ))
                 .arg(name("VOLUME").required(true)),
             Command::new("import")
                 .about("Put the files of an archive, - is standard input, into a volume")

@@ -5,9 +5,9 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgMatches, Command};
 
-use crate::cli::args::switch;
+use crate::cli::args::{output_file, switch};
 use crate::cli::error::CliError;
 use crate::cli::{Host, targets};
 use crate::image::save::{Saved, directory, docker_archive, oci_archive};
@@ -41,14 +41,9 @@ pub(in crate::cli) fn command() -> Command {
             Some('m'),
             "All words are images, and not names of the first",
         ))
-        .arg(
-            Arg::new("output")
-                .long("output")
-                .short('o')
-                .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .help("A file or directory instead of standard output, which must be no terminal"),
-        )
+        .arg(output_file(
+            "A file or directory instead of standard output, which must be no terminal",
+        ))
         .arg(switch("quiet", Some('q'), "Do not tell what is copied"))
         .arg(switch(
             "uncompressed",
